@@ -1,0 +1,91 @@
+package xds
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+)
+
+// Resource is one xDS resource, marshalled once and shared by every stream
+// that sends it. It is immutable.
+type Resource struct {
+	// Name is the resource's xDS name. For a VirtualHost it includes the
+	// route configuration's name ("outbound/10.96.0.7:80").
+	Name string
+	// Version is a hash of Body: equal bytes have equal versions on every
+	// replica, so a proxy that reconnects elsewhere receives only what
+	// differs.
+	Version string
+	// Body is the marshalled message with its type URL.
+	Body *anypb.Any
+	// Origin names the object that the resource was made from, for people
+	// ("TrafficSplit shop/cart"). It is not part of the version.
+	Origin string
+}
+
+// NewResource marshals m deterministically. The error names the resource.
+func NewResource(name, origin string, m proto.Message) (*Resource, error) {
+	value, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	if err != nil {
+		return nil, fmt.Errorf("marshal %s %q: %w", m.ProtoReflect().Descriptor().FullName(), name, err)
+	}
+	sum := sha256.Sum256(value)
+	return &Resource{
+		Name:    name,
+		Version: hex.EncodeToString(sum[:8]),
+		Body: &anypb.Any{
+			TypeUrl: "type.googleapis.com/" + string(m.ProtoReflect().Descriptor().FullName()),
+			Value:   value,
+		},
+		Origin: origin,
+	}, nil
+}
+
+// Client is who is at the other end of a stream, as proved by its token.
+// Nothing in it comes from the node that Envoy sends.
+type Client struct {
+	Namespace      string
+	Pod            string
+	PodUID         string
+	ServiceAccount string
+}
+
+// PodKey identifies a pod by namespace and name.
+type PodKey struct{ Namespace, Name string }
+
+// Snapshot is an immutable answer to every question a proxy may ask. Its
+// methods are called by many streams at once and must not block.
+type Snapshot interface {
+	// Resource returns the named resource as this client may see it, or nil
+	// where there is none or the client has no business with it. Two calls
+	// for the same resource should return the same pointer.
+	Resource(c Client, typeURL, name string) *Resource
+	// Wildcard lists the names of that type that the client gets without
+	// asking for them by name. The caller must not change the slice.
+	Wildcard(c Client, typeURL string) []string
+}
+
+// Change says what may differ between a snapshot and the one before it. What
+// it leaves out is promised to be the same, so the cost of a publication
+// follows the change and not the mesh.
+type Change struct {
+	// Names are the resources that appeared, changed or disappeared, by type
+	// URL.
+	Names map[string][]string
+	// Pods are those whose wildcard sets may have changed although no
+	// resource did, such as a pod that has only now been seen.
+	Pods []PodKey
+}
+
+// Issuer signs the key that a proxy made.
+type Issuer interface {
+	// Identity returns the Secret for the client's own identity, made from
+	// the public key of the certificate request, and the moments when it
+	// should be renewed and when it expires. The identity is c's, whatever
+	// the request says.
+	Identity(c Client, csrPEM []byte) (secret *Resource, renewAt, expires time.Time, err error)
+}
