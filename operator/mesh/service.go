@@ -1,0 +1,106 @@
+package mesh
+
+import (
+	"net/netip"
+	"strconv"
+)
+
+// Protocol is how connections to a port are read.
+type Protocol int
+
+const (
+	// ProtocolDetect reads the first bytes: HTTP if they look so, else TCP.
+	ProtocolDetect Protocol = iota
+	// ProtocolHTTP is HTTP/1.1, HTTP/2 or gRPC.
+	ProtocolHTTP
+	// ProtocolTCP is anything else; nothing is read before connecting, so a
+	// server may speak first.
+	ProtocolTCP
+)
+
+// Service is a Kubernetes Service with at least one TCP port.
+type Service struct {
+	Key ServiceKey
+	// Addresses are its cluster IPs; empty for a headless service.
+	Addresses []netip.Addr
+	// Ports are ordered by number.
+	Ports []*Port
+}
+
+// Port is one TCP port of a service.
+type Port struct {
+	Key      PortKey
+	Number   uint16
+	Name     string
+	Protocol Protocol
+	// Route says where requests to the port go. Nil means to its own
+	// endpoints.
+	Route *Route
+}
+
+// PortKey names a service port.
+type PortKey struct {
+	Service ServiceKey
+	Port    uint16
+}
+
+// String returns namespace/name/port.
+func (k PortKey) String() string {
+	return k.Service.String() + "/" + strconv.Itoa(int(k.Port))
+}
+
+// Route shares the requests to one port among backends.
+type Route struct {
+	// Origin names the object the route comes from, for people.
+	Origin string
+	// Shares add up to at most 2^32-1 (RouteAction.weighted_clusters). If
+	// they add up to nothing the port answers 503.
+	Shares []Share
+}
+
+// Total returns the sum of the weights.
+func (r *Route) Total() uint64 {
+	var sum uint64
+	for _, share := range r.Shares {
+		sum += uint64(share.Weight)
+	}
+	return sum
+}
+
+// Share is the part of the requests that one backend gets.
+type Share struct {
+	Backend PortKey
+	Weight  uint32
+	// Missing is true when no such Service exists; its share is answered
+	// with 500 and never given to another backend.
+	Missing bool
+}
+
+// EndpointState says whether an endpoint takes new requests.
+type EndpointState int
+
+const (
+	// EndpointReady takes requests.
+	EndpointReady EndpointState = iota
+	// EndpointDraining finishes what it has: its pod is ending but serves.
+	EndpointDraining
+)
+
+// Endpoint is one address behind a service port.
+type Endpoint struct {
+	Address netip.AddrPort
+	State   EndpointState
+	// Meshed is true when the pod has a sidecar; it is then called by mutual
+	// TLS only and its certificate must show Identity.
+	Meshed   bool
+	Identity Identity
+}
+
+// EndpointSet is what stands behind a service port at one moment.
+type EndpointSet struct {
+	Key PortKey
+	// Endpoints are ordered by address.
+	Endpoints []Endpoint
+	// Identities are those of the meshed endpoints, ordered, each once.
+	Identities []Identity
+}

@@ -1,0 +1,45 @@
+package mesh
+
+import "net/netip"
+
+// Pod is a pod with a sidecar.
+type Pod struct {
+	Key      PodKey
+	UID      string
+	Identity Identity
+	Workload WorkloadKey
+	IPs      []netip.Addr
+}
+
+// WorkloadKey names a group of pods whose sidecars listen in the same way:
+// those of one owner with the same service account and the same probes. It
+// does not change while a pod lives.
+type WorkloadKey struct {
+	Namespace string
+	// Kind and Name are those of the owner that people know: the Deployment
+	// rather than its ReplicaSet.
+	Kind string
+	Name string
+	// Variant is a hash of what else makes a difference.
+	Variant string
+}
+
+// Workload is what the inbound side of a group of pods needs to know.
+type Workload struct {
+	Key      WorkloadKey
+	Identity Identity
+	// Strict refuses plaintext except for Probes.
+	Strict bool
+	// Probes are requests that the kubelet or a metrics scraper sends without
+	// a certificate; they are admitted whatever the policy says.
+	Probes []Probe
+}
+
+// Probe is a plaintext request that is always admitted, exactly so.
+type Probe struct {
+	Port uint16
+	// Path is the exact path with its query.
+	Path string
+	// Method is GET, or POST for gRPC health checks.
+	Method string
+}
