@@ -1,0 +1,76 @@
+package inject
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+)
+
+// Path is where the operator's webhook server serves the handler.
+const Path = "/inject"
+
+// NamespaceLabels returns the labels of a namespace. It is called once per
+// pod whose own label doesn't decide, and should answer from a cache.
+type NamespaceLabels func(ctx context.Context, namespace string) (map[string]string, error)
+
+// NewHandler returns the handler of the mutating webhook for pods. It fails
+// closed: a pod that can't be decoded, or whose namespace can't be read, is
+// refused, so that it never starts outside the mesh by mistake. The operator
+// wraps it:
+//
+//	server.Register(inject.Path, &admission.Webhook{Handler: inject.NewHandler(cfg, labels, decoder)})
+func NewHandler(cfg Config, labels NamespaceLabels, decoder admission.Decoder) admission.Handler {
+	return &handler{cfg: cfg, labels: labels, decoder: decoder}
+}
+
+type handler struct {
+	cfg     Config
+	labels  NamespaceLabels
+	decoder admission.Decoder
+}
+
+// Handle implements admission.Handler.
+func (h *handler) Handle(ctx context.Context, req admission.Request) admission.Response {
+	pod := &corev1.Pod{}
+	if err := h.decoder.DecodeRaw(req.Object, pod); err != nil {
+		return admission.Errored(http.StatusBadRequest, fmt.Errorf("decode pod: %w", err))
+	}
+	ns := Namespace{Name: req.Namespace}
+	if _, decided := podChoice(pod); !decided {
+		labels, err := h.labels(ctx, req.Namespace)
+		if err != nil {
+			return admission.Errored(http.StatusInternalServerError, fmt.Errorf("read namespace %s: %w", req.Namespace, err))
+		}
+		ns.Labels = labels
+	}
+	injected, warnings, err := Inject(pod, ns, h.cfg)
+	if refusal := (*RefusedError)(nil); errors.As(err, &refusal) {
+		return admission.Denied(refusal.Error()).WithWarnings(warnings...)
+	}
+	if err != nil {
+		return admission.Errored(http.StatusInternalServerError, err)
+	}
+	return patch(pod, injected).WithWarnings(warnings...)
+}
+
+// patch compares two typed pods rather than the request's bytes: fields this
+// program doesn't know are in neither and so survive.
+func patch(before, after *corev1.Pod) admission.Response {
+	if before == after {
+		return admission.Allowed("")
+	}
+	from, err := json.Marshal(before)
+	if err != nil {
+		return admission.Errored(http.StatusInternalServerError, fmt.Errorf("encode pod: %w", err))
+	}
+	to, err := json.Marshal(after)
+	if err != nil {
+		return admission.Errored(http.StatusInternalServerError, fmt.Errorf("encode injected pod: %w", err))
+	}
+	return admission.PatchResponseFromRaw(from, to)
+}
