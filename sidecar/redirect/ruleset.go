@@ -62,15 +62,15 @@ type Match interface {
 	match()
 }
 
-// The conditions. PortTo is about the TCP destination port and implies TCP;
-// NotReset is a TCP segment other than a reset, so that resets which another
-// rule answers with can leave;
-// User is the user who owns the sending socket. The address conditions only
-// make sense after IPv4.
+// The conditions. PortTo is about the TCP destination port and implies TCP.
+// NotReset is a TCP segment other than a reset, so that resets by which
+// another rule answers can leave. User is the user who owns the sending
+// socket. The address conditions only make sense after IPv4.
 type (
 	IPv4        struct{}
 	IPv6        struct{}
 	TCP         struct{}
+	NotReset    struct{}
 	PortTo      struct{ Port uint16 }
 	User        struct{ UID uint32 }
 	AddressFrom struct{ Prefix netip.Prefix }
@@ -102,6 +102,7 @@ func (AddressTo) match()    {}
 func (IPv4) String() string           { return "meta nfproto ipv4" }
 func (IPv6) String() string           { return "meta nfproto ipv6" }
 func (TCP) String() string            { return "meta l4proto tcp" }
+func (NotReset) String() string       { return "tcp flags & rst == 0" }
 func (NotReset) String() string       { return "tcp flags & rst == 0" }
 func (m PortTo) String() string       { return fmt.Sprintf("tcp dport %d", m.Port) }
 func (m User) String() string         { return fmt.Sprintf("meta skuid %d", m.UID) }
