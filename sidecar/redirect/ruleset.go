@@ -103,7 +103,6 @@ func (IPv4) String() string           { return "meta nfproto ipv4" }
 func (IPv6) String() string           { return "meta nfproto ipv6" }
 func (TCP) String() string            { return "meta l4proto tcp" }
 func (NotReset) String() string       { return "tcp flags & rst == 0" }
-func (NotReset) String() string       { return "tcp flags & rst == 0" }
 func (m PortTo) String() string       { return fmt.Sprintf("tcp dport %d", m.Port) }
 func (m User) String() string         { return fmt.Sprintf("meta skuid %d", m.UID) }
 func (m AddressFrom) String() string  { return "ip saddr " + m.Prefix.String() }
