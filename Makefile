@@ -1,0 +1,125 @@
+# Heddle: what can be done with this tree. `make` alone prints the list.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+# Tools are built once, outside the tree, in a folder that names their version.
+CACHE                  := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/heddle
+CONTROLLER_GEN_VERSION := v0.23.0
+GOLANGCI_LINT_VERSION  := v2.15.0
+CONTROLLER_GEN         := $(CACHE)/tools/controller-gen-$(CONTROLLER_GEN_VERSION)/controller-gen
+GOLANGCI_LINT          := $(CACHE)/tools/golangci-lint-$(GOLANGCI_LINT_VERSION)/golangci-lint
+
+# A cluster of one's own: make demo KUBECONFIG=/path. Without it the lab is used.
+KUBECONFIG ?=
+# Where `make image` puts images and `make demo` takes them from on such a cluster.
+IMG        ?=
+PLATFORM   ?= linux/amd64
+FUZZTIME   ?= 20s
+PARTS      ?=
+
+VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS    := -s -w -X main.version=$(VERSION)
+
+ifneq ($(KUBECONFIG),)
+export KUBECONFIG
+endif
+
+##@ Try it
+
+.PHONY: help
+help: ## Print this list
+	@awk 'BEGIN {FS = ":.*## "} \
+	  /^##@ / {printf "\n%s\n", substr($$0, 5)} \
+	  /^[a-z][a-z-]*:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@printf '\nVariables: KUBECONFIG (a cluster of your own instead of the lab), IMG (registry prefix of\nimages), PARTS (parts of make test), FUZZTIME (%s a target). Example:\n  make demo KUBECONFIG=$$HOME/.kube/config IMG=registry.example.com/heddle\n' "$(FUZZTIME)"
+
+.PHONY: demo
+demo: ## Cluster, mesh, a shop with traffic, a split, access rules, a good and a bad release
+	@go run ./tests/demo up $(if $(IMG),-img "$(IMG)")
+
+.PHONY: demo-down
+demo-down: ## Remove the shop and Heddle again (the lab stays up: make lab-down)
+	@go run ./tests/demo down $(if $(IMG),-img "$(IMG)")
+
+.PHONY: lab-up
+lab-up: ## Start a real one-node Kubernetes on this machine (needs root)
+	@go run ./tests/lab up
+
+.PHONY: lab-down
+lab-down: ## Stop it and take away everything it started
+	@go run ./tests/lab down
+
+.PHONY: lab-status
+lab-status: ## Say what of it runs
+	@go run ./tests/lab status
+
+##@ Build and install
+
+.PHONY: build
+build: ## Build heddle, heddle-operator and heddle-init into bin/
+	@mkdir -p bin
+	@for p in heddle heddle-operator heddle-init; do \
+	  echo "building bin/$$p"; \
+	  CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/$$p ./cmd/$$p || exit 1; \
+	done
+	@ln -sf heddle bin/kubectl-heddle
+
+.PHONY: image
+image: ## Make the images: into the lab, or pushed to IMG=registry/prefix
+	@go run ./tests/lab images $(if $(IMG),-img "$(IMG)")
+
+.PHONY: install
+install: ## Install Heddle on KUBECONFIG's cluster (kustomize/default)
+	kubectl apply --server-side -k kustomize/default
+
+.PHONY: uninstall
+uninstall: ## Remove it again, its CRDs with it
+	kubectl delete --ignore-not-found -k kustomize/default
+
+##@ Test
+
+.PHONY: test
+test: ## Everything: lint, unit with -race, golden, arch, envtest, e2e on the lab
+	@go run ./tests/suite $(if $(PARTS),-only "$(PARTS)")
+
+.PHONY: lint
+lint: ## gofmt, go vet and golangci-lint
+	@go run ./tests/suite -only lint
+
+.PHONY: golden-update
+golden-update: ## Rewrite the golden files; read the diff before committing it
+	@go run ./tests/suite -golden-update
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for FUZZTIME
+	@go run ./tests/suite -fuzz $(FUZZTIME)
+
+.PHONY: bench
+bench: ## Run the benchmarks
+	go test -run '^$$' -bench . -benchmem ./crds/... ./operator/... ./sidecar/... ./canary/...
+
+##@ Develop
+
+.PHONY: generate
+generate: $(CONTROLLER_GEN) ## Regenerate deepcopy functions and CRDs
+	$(CONTROLLER_GEN) object paths=./crds/...
+	$(CONTROLLER_GEN) crd:generateEmbeddedObjectMeta=true paths=./crds/... output:crd:dir=crds/bases
+
+.PHONY: tools
+tools: $(CONTROLLER_GEN) $(GOLANGCI_LINT) ## Build the tools that generate and lint need
+
+$(CONTROLLER_GEN):
+	@echo "building controller-gen $(CONTROLLER_GEN_VERSION)"
+	@GOBIN=$(dir $@) go install sigs.k8s.io/controller-tools/cmd/controller-gen@$(CONTROLLER_GEN_VERSION)
+
+$(GOLANGCI_LINT):
+	@echo "building golangci-lint $(GOLANGCI_LINT_VERSION) (a few minutes, once)"
+	@GOBIN=$(dir $@) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+
+.PHONY: clean
+clean: ## Remove what build left in the tree
+	rm -rf bin dist
+
+print-%:
+	@echo '$($*)'

@@ -1,0 +1,204 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"time"
+)
+
+// part is one kind of test: what it is called, what it does, and the commands
+// that do it.
+type part struct {
+	name  string
+	about string
+	steps []step
+	// skipped says why there is nothing to run; empty when there is.
+	skipped string
+}
+
+// step is one command. Its output is the part's output, unless into is set:
+// then its last line becomes that environment variable for the steps after it.
+type step struct {
+	argv []string
+	env  []string
+	into string
+}
+
+// machine is what the plan depends on beyond the tree.
+type machine struct {
+	// kubeconfig is the user's own cluster, empty for the lab.
+	kubeconfig string
+	// race is whether the race detector can be built here.
+	race bool
+	// root is whether packages can be installed and the lab be started.
+	root bool
+	// apt is whether this is a Debian machine.
+	apt bool
+}
+
+func newMachine() machine {
+	_, gcc := exec.LookPath("gcc")
+	_, apt := exec.LookPath("apt-get")
+	return machine{
+		kubeconfig: os.Getenv("KUBECONFIG"),
+		race:       gcc == nil,
+		root:       os.Geteuid() == 0,
+		apt:        apt == nil,
+	}
+}
+
+func (m machine) canInstall() bool { return m.root && m.apt }
+
+func goTest(args ...string) step {
+	return step{argv: append([]string{"go", "test", "-v", "-count=1"}, args...)}
+}
+
+func lab(args ...string) step {
+	return step{argv: append([]string{"go", "run", "./tests/lab"}, args...)}
+}
+
+// plan lists all parts in the order they run: what fails fast comes first.
+func plan(t tree, m machine) []part {
+	return []part{lintPart(), archPart(t), unitPart(t, m), goldenPart(t), envtestPart(t), e2ePart(t, m)}
+}
+
+func lintPart() part {
+	return part{
+		name:  "lint",
+		about: "gofmt, go vet, golangci-lint with this repository's rules",
+		steps: []step{
+			{argv: []string{"sh", "-c", `files=$(gofmt -l cmd crds operator sidecar canary tests 2>/dev/null); [ -z "$files" ] || { echo "not gofmt-ed:"; echo "$files"; exit 1; }`}},
+			{argv: []string{"go", "vet", "./..."}},
+			{argv: []string{"make", "-s", "tools"}},
+			{argv: []string{"sh", "-c", `exec "$(make -s print-GOLANGCI_LINT)" run ./...`}},
+		},
+	}
+}
+
+func archPart(t tree) part {
+	p := part{name: "arch", about: "import order and what else holds for the whole tree"}
+	if pkgs := t.under(dirArch); len(pkgs) > 0 {
+		p.steps = []step{goTest(pkgs...)}
+	} else {
+		p.skipped = "no tests under tests/arch"
+	}
+	return p
+}
+
+func unitPart(t tree, m machine) part {
+	p := part{name: "unit", about: "every package that needs nothing but Go, with the race detector"}
+	args := []string{"-race", "-skip", goldenPattern}
+	if !m.race {
+		if m.canInstall() {
+			p.steps = append(p.steps, step{argv: []string{"apt-get", "install", "-y", "--no-install-recommends", "gcc", "libc6-dev"}})
+		} else {
+			p.about = "every package that needs nothing but Go; without the race detector: there is no C compiler"
+			args = args[1:]
+		}
+	}
+	p.steps = append(p.steps, goTest(append(args, t.unit()...)...))
+	return p
+}
+
+// goldenPattern matches golden tests by name; tree.go finds them the same way.
+const goldenPattern = "(?i)golden"
+
+func goldenPart(t tree) part {
+	p := part{name: "golden", about: "output compared with the files under testdata (rewrite: make golden-update)"}
+	if pkgs := t.golden(); len(pkgs) > 0 {
+		p.steps = []step{goTest(append([]string{"-run", goldenPattern}, pkgs...)...)}
+	} else {
+		p.skipped = "no golden tests"
+	}
+	return p
+}
+
+func goldenUpdatePart(t tree) part {
+	p := part{name: "golden-update", about: "rewrite the golden files"}
+	if pkgs := t.golden(); len(pkgs) > 0 {
+		p.steps = []step{{argv: append(append([]string{"go", "test", "-count=1", "-run", goldenPattern}, pkgs...), "-update")}}
+	} else {
+		p.skipped = "no golden tests"
+	}
+	return p
+}
+
+func envtestPart(t tree) part {
+	p := part{name: "envtest", about: "API types and webhooks against a real kube-apiserver and etcd"}
+	pkgs := t.under(dirEnvtest)
+	if len(pkgs) == 0 {
+		p.skipped = "no tests under tests/envtest"
+		return p
+	}
+	assets := lab("envtest-assets")
+	assets.into = "KUBEBUILDER_ASSETS"
+	p.steps = []step{assets, goTest(pkgs...)}
+	return p
+}
+
+func e2ePart(t tree, m machine) part {
+	p := part{name: "e2e", about: "the whole mesh with real kubelet, containerd and Envoy"}
+	pkgs := t.under(dirE2E)
+	switch {
+	case len(pkgs) == 0:
+		p.skipped = "no tests under tests/e2e"
+	case m.kubeconfig != "":
+		p.about += ", on the cluster of KUBECONFIG"
+		p.steps = []step{goTest(append([]string{"-timeout", "30m", "-p", "1"}, pkgs...)...)}
+	case !m.root:
+		p.skipped = "the lab needs root; set KUBECONFIG to use a cluster of your own"
+	default:
+		p.about += ", on the lab"
+		kubeconfig := lab("kubeconfig")
+		kubeconfig.into = "KUBECONFIG"
+		p.steps = []step{
+			lab("up"), lab("images"), kubeconfig,
+			{argv: []string{"go", "run", "./tests/demo", "install"}},
+			goTest(append([]string{"-timeout", "30m", "-p", "1"}, pkgs...)...),
+		}
+	}
+	return p
+}
+
+// fuzzParts makes one part of each fuzz target; Go runs only one at a time.
+func fuzzParts(t tree, each time.Duration) ([]part, error) {
+	var parts []part
+	for _, p := range t.pkgs {
+		for _, f := range p.fuzz {
+			parts = append(parts, part{
+				name:  f,
+				about: fmt.Sprintf("%s, %v", p.path, each),
+				steps: []step{{argv: []string{"go", "test", "-run", "^$", "-fuzz", "^" + f + "$", "-fuzztime", each.String(), p.path}}},
+			})
+		}
+	}
+	if len(parts) == 0 {
+		return nil, errors.New("no fuzz targets found")
+	}
+	return parts, nil
+}
+
+// choose keeps the parts named by only (all when empty) without those named by
+// skip, in the plan's order. An unknown name is an error, not a silent pass.
+func choose(parts []part, only, skip []string) ([]part, error) {
+	var known []string
+	for _, p := range parts {
+		known = append(known, p.name)
+	}
+	for _, name := range slices.Concat(only, skip) {
+		if !slices.Contains(known, name) {
+			return nil, fmt.Errorf("there is no part %q; there are %s", name, strings.Join(known, ", "))
+		}
+	}
+	var out []part
+	for _, p := range parts {
+		if (len(only) == 0 || slices.Contains(only, p.name)) && !slices.Contains(skip, p.name) {
+			out = append(out, p)
+		}
+	}
+	return out, nil
+}
