@@ -1,11 +1,10 @@
 package v1alpha4
 
 import (
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// KindHTTPRouteGroup is the only kind that TrafficSplitSpec.Matches may name.
+// KindHTTPRouteGroup is the only kind that a TrafficSplitMatch may name.
 const KindHTTPRouteGroup = "HTTPRouteGroup"
 
 // TrafficSplit shares out the requests for a root service among backends. It
@@ -57,9 +56,26 @@ type TrafficSplitSpec struct {
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=16
-	// +kubebuilder:validation:XValidation:rule="self.all(m, m.kind == 'HTTPRouteGroup')",message="a split can only match by kind HTTPRouteGroup"
-	// +kubebuilder:validation:XValidation:rule="self.all(m, size(m.name) > 0)",message="name of the HTTPRouteGroup must not be empty"
-	Matches []corev1.TypedLocalObjectReference `json:"matches,omitempty"`
+	Matches []TrafficSplitMatch `json:"matches,omitempty"`
+}
+
+// TrafficSplitMatch refers to an HTTPRouteGroup in the namespace of the split.
+type TrafficSplitMatch struct {
+	// APIGroup is specs.smi-spec.io; it may be left out.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	APIGroup *string `json:"apiGroup,omitempty"`
+
+	// Kind is HTTPRouteGroup.
+	// +required
+	// +kubebuilder:validation:Enum=HTTPRouteGroup
+	Kind string `json:"kind"`
+
+	// Name of the HTTPRouteGroup. One that doesn't exist matches nothing.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
 }
 
 // TrafficSplitBackend is a service and its weight.
