@@ -14,10 +14,10 @@ type Snapshot struct {
 	// Endpoints holds the endpoints of every service port, by name. A port
 	// without endpoints has no entry.
 	Endpoints map[PortKey]*EndpointSet
-	// Pods are those that carry a sidecar, by name.
+	// Pods are all that have not ended, by name.
 	Pods map[PodKey]*Pod
-	// PodsByIP are the same pods by each of their addresses. A pod that has
-	// ended is not there.
+	// PodsByIP are the same pods by each of their addresses, without those on
+	// the node's network.
 	PodsByIP map[netip.Addr]*Pod
 	// Workloads are the groups of pods that share an inbound configuration.
 	Workloads map[WorkloadKey]*Workload

@@ -2,13 +2,16 @@ package mesh
 
 import "net/netip"
 
-// Pod is a pod with a sidecar.
+// Pod is a pod that has not ended.
 type Pod struct {
 	Key      PodKey
 	UID      string
 	Identity Identity
+	// Meshed is true when the pod has a sidecar; only then Workload is set.
+	Meshed   bool
 	Workload WorkloadKey
-	IPs      []netip.Addr
+	// IPs are empty for a pod on the node's network.
+	IPs []netip.Addr
 }
 
 // WorkloadKey names a group of pods whose sidecars listen in the same way:

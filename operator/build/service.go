@@ -1,0 +1,76 @@
+package build
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/heddle-mesh/heddle/operator/mesh"
+)
+
+func (b *builder) services() {
+	for _, service := range b.objects.Services {
+		if service.Spec.Type == corev1.ServiceTypeExternalName {
+			continue
+		}
+		if s := serviceOf(service); len(s.Ports) > 0 {
+			b.snapshot.Services[s.Key] = s
+		}
+	}
+}
+
+func serviceOf(service *corev1.Service) *mesh.Service {
+	out := &mesh.Service{Key: mesh.ServiceKey{Namespace: service.Namespace, Name: service.Name}}
+	for _, text := range service.Spec.ClusterIPs {
+		// A headless service says "None".
+		if addr, err := netip.ParseAddr(text); err == nil {
+			out.Addresses = append(out.Addresses, addr)
+		}
+	}
+	for _, port := range service.Spec.Ports {
+		if (port.Protocol != "" && port.Protocol != corev1.ProtocolTCP) || port.Port < 1 || port.Port > 65535 {
+			continue
+		}
+		out.Ports = append(out.Ports, &mesh.Port{
+			Key:      mesh.PortKey{Service: out.Key, Port: uint16(port.Port)},
+			Number:   uint16(port.Port),
+			Name:     port.Name,
+			Protocol: protocolOf(port),
+		})
+	}
+	slices.SortFunc(out.Ports, func(x, y *mesh.Port) int { return cmp.Compare(x.Number, y.Number) })
+	return out
+}
+
+// protocolOf goes by appProtocol, then the port name's prefix, then numbers
+// on which servers are known to speak first or not to speak HTTP.
+func protocolOf(port corev1.ServicePort) mesh.Protocol {
+	if port.AppProtocol != nil {
+		name := strings.ToLower(*port.AppProtocol)
+		name = strings.TrimPrefix(name, "kubernetes.io/")
+		if p, ok := protocols[name]; ok {
+			return p
+		}
+		return mesh.ProtocolTCP
+	}
+	prefix, _, _ := strings.Cut(strings.ToLower(port.Name), "-")
+	if p, ok := protocols[prefix]; ok {
+		return p
+	}
+	if notHTTP[port.Port] {
+		return mesh.ProtocolTCP
+	}
+	return mesh.ProtocolDetect
+}
+
+var protocols = map[string]mesh.Protocol{
+	"http": mesh.ProtocolHTTP, "http2": mesh.ProtocolHTTP, "h2c": mesh.ProtocolHTTP, "grpc": mesh.ProtocolHTTP,
+	"ws": mesh.ProtocolHTTP, "tcp": mesh.ProtocolTCP, "tls": mesh.ProtocolTCP, "https": mesh.ProtocolTCP,
+	"wss": mesh.ProtocolTCP, "mysql": mesh.ProtocolTCP, "mongo": mesh.ProtocolTCP, "redis": mesh.ProtocolTCP,
+	"postgres": mesh.ProtocolTCP, "postgresql": mesh.ProtocolTCP, "smtp": mesh.ProtocolTCP, "amqp": mesh.ProtocolTCP,
+}
+
+var notHTTP = map[int32]bool{25: true, 443: true, 587: true, 3306: true, 5432: true, 5672: true, 6379: true, 27017: true}
