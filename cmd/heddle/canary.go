@@ -198,7 +198,7 @@ func (l *canaryLog) see(line canaryLine) {
 
 // usualWidth is how wide a column of the log starts, so that the lines to come
 // fit.
-var usualWidth = map[string]int{"NAMESPACE": 12, "NAME": 12, "PHASE": 12, "TRAFFIC": 15, "FAILURES": 8, "FOR": 4}
+var usualWidth = map[string]int{"TIME": 8, "NAMESPACE": 12, "NAME": 12, "PHASE": 12, "TRAFFIC": 15, "FAILURES": 8, "FOR": 4}
 
 // row keeps columns aligned although later rows aren't known yet: a column
 // only ever gets wider.
