@@ -1,0 +1,239 @@
+package xds
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+const defaultSendTimeout = 20 * time.Second
+
+// Options are what a Server works with. Issuer and Client are required.
+type Options struct {
+	// Issuer signs the proxies' keys.
+	Issuer Issuer
+	// Client returns who opened the stream; the interceptor that verified the
+	// token has put it into the context.
+	Client func(context.Context) (Client, error)
+	// CheckNode refuses a node that contradicts the client. Nil refuses none.
+	CheckNode func(Client, *corev3.Node) error
+	// Registerer takes the server's metrics; nil keeps them to itself.
+	Registerer prometheus.Registerer
+	// Log is for the operator's people. Neither requests for certificates nor
+	// secrets are written to it.
+	Log logr.Logger
+	// Now is the clock; nil is time.Now.
+	Now func() time.Time
+	// SendTimeout is how long a proxy may leave a response unread before its
+	// stream is cut off. Zero is 20 s.
+	SendTimeout time.Duration
+}
+
+// Server is the delta ADS server. The zero value is not usable.
+type Server struct {
+	discoveryv3.UnimplementedAggregatedDiscoveryServiceServer
+
+	opts    Options
+	metrics *metrics
+	// ready is closed by the first Publish; no stream is answered before.
+	ready chan struct{}
+	once  sync.Once
+	snap  atomic.Pointer[Snapshot]
+
+	mu      sync.Mutex
+	streams map[*stream]struct{}
+	// named and wildcard find the streams that a changed resource concerns.
+	named    map[string]map[string]map[*stream]struct{}
+	wildcard map[string]map[*stream]struct{}
+	pods     map[PodKey]map[*stream]struct{}
+}
+
+// NewServer returns a server that answers nobody until the first Publish.
+func NewServer(opts Options) (*Server, error) {
+	if opts.Issuer == nil || opts.Client == nil {
+		return nil, errors.New("xds server needs an issuer and a way to tell who a client is")
+	}
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	if opts.SendTimeout == 0 {
+		opts.SendTimeout = defaultSendTimeout
+	}
+	s := &Server{
+		opts:     opts,
+		metrics:  newMetrics(),
+		ready:    make(chan struct{}),
+		streams:  map[*stream]struct{}{},
+		named:    map[string]map[string]map[*stream]struct{}{},
+		wildcard: map[string]map[*stream]struct{}{},
+		pods:     map[PodKey]map[*stream]struct{}{},
+	}
+	if opts.Registerer != nil {
+		if err := s.metrics.register(opts.Registerer); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// Register adds the aggregated discovery service, and no other, to the gRPC
+// server.
+func (s *Server) Register(registrar grpc.ServiceRegistrar) {
+	discoveryv3.RegisterAggregatedDiscoveryServiceServer(registrar, s)
+}
+
+// Publish makes the snapshot the one that proxies are served from and wakes
+// the streams that the change concerns. It never waits for a proxy. Calls
+// must not overlap.
+func (s *Server) Publish(snapshot Snapshot, change Change) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.snap.Store(&snapshot)
+	s.once.Do(func() { close(s.ready) })
+	for typeURL, names := range change.Names {
+		for _, name := range names {
+			for st := range s.named[typeURL][name] {
+				st.queue.add(typeURL, name)
+			}
+			for st := range s.wildcard[typeURL] {
+				st.queue.add(typeURL, name)
+			}
+		}
+	}
+	for _, pod := range change.Pods {
+		for st := range s.pods[pod] {
+			st.queue.recheck()
+		}
+	}
+}
+
+// ReissueAll has every proxy's certificate made anew, as after a change of
+// the authority.
+func (s *Server) ReissueAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for st := range s.streams {
+		st.queue.reissue()
+	}
+}
+
+func (s *Server) snapshot() Snapshot { return *s.snap.Load() }
+
+// DeltaAggregatedResources serves one proxy until it leaves, the context ends
+// or it stops reading.
+func (s *Server) DeltaAggregatedResources(rpc discoveryv3.AggregatedDiscoveryService_DeltaAggregatedResourcesServer) error {
+	ctx, cancel := context.WithCancel(rpc.Context())
+	defer cancel()
+	client, err := s.opts.Client(ctx)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-s.ready:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	st := newStream(s, rpc, client)
+	s.add(st)
+	defer s.remove(st)
+
+	requests := make(chan *discoveryv3.DeltaDiscoveryRequest)
+	failed := make(chan error, 2)
+	go func() { failed <- receive(ctx, rpc, requests) }()
+	go func() { failed <- st.run(ctx, requests) }()
+	select {
+	case err := <-failed:
+		return err
+	case <-st.stalled:
+		// The sender is blocked; it ends when this handler has returned.
+		s.metrics.stalled.Inc()
+		s.opts.Log.Info("cut off a proxy that does not read", "namespace", client.Namespace, "pod", client.Pod)
+		return status.Error(codes.ResourceExhausted, "the proxy did not read a response in time")
+	}
+}
+
+func receive(ctx context.Context, rpc discoveryv3.AggregatedDiscoveryService_DeltaAggregatedResourcesServer, to chan<- *discoveryv3.DeltaDiscoveryRequest) error {
+	for {
+		request, err := rpc.Recv()
+		if err != nil {
+			return err
+		}
+		select {
+		case to <- request:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (s *Server) add(st *stream) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.streams[st] = struct{}{}
+	insert(s.pods, st.pod(), st)
+	s.metrics.connected.Set(float64(len(s.streams)))
+}
+
+func (s *Server) remove(st *stream) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.streams, st)
+	drop(s.pods, st.pod(), st)
+	for typeURL, sub := range st.subscriptions {
+		drop(s.wildcard, typeURL, st)
+		for name := range sub.indexed {
+			drop(s.named[typeURL], name, st)
+		}
+	}
+	s.metrics.connected.Set(float64(len(s.streams)))
+}
+
+// subscribe registers the stream before it looks at the snapshot, so that no
+// change falls between.
+func (s *Server) subscribe(st *stream, typeURL string, add, removed []string, wildcard bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sub := st.subscriptions[typeURL]
+	if s.named[typeURL] == nil {
+		s.named[typeURL] = map[string]map[*stream]struct{}{}
+	}
+	for _, name := range add {
+		insert(s.named[typeURL], name, st)
+		sub.indexed[name] = struct{}{}
+	}
+	for _, name := range removed {
+		drop(s.named[typeURL], name, st)
+		delete(sub.indexed, name)
+	}
+	if wildcard {
+		insert(s.wildcard, typeURL, st)
+	} else {
+		drop(s.wildcard, typeURL, st)
+	}
+}
+
+func insert[K comparable](index map[K]map[*stream]struct{}, key K, st *stream) {
+	if index[key] == nil {
+		index[key] = map[*stream]struct{}{}
+	}
+	index[key][st] = struct{}{}
+}
+
+func drop[K comparable](index map[K]map[*stream]struct{}, key K, st *stream) {
+	if set, ok := index[key]; ok {
+		delete(set, st)
+		if len(set) == 0 {
+			delete(index, key)
+		}
+	}
+}
