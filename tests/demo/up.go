@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+)
+
+// badVersion is the release that answers some requests with errors.
+const badVersion = "v3"
+
+// up shows everything, in order. It leaves the mesh running.
+func (d *demo) up(ctx context.Context) error {
+	d.say.line("Heddle's demo: a real cluster, a mesh, a split, access rules, a good and a bad release.")
+	for _, step := range []func(context.Context) error{
+		d.install, d.openShop, d.showSplit, d.showAccess, d.showCanary, d.showCounts, d.showMemory, d.showCheck,
+	} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	d.say.step(fmt.Sprintf("Done in %v. The mesh goes on running.", time.Since(d.say.start).Round(time.Second)))
+	d.say.tell("Try next:")
+	d.say.tell("  export KUBECONFIG=%s PATH=$PWD/bin:$PATH", d.kubeconfig)
+	d.say.tell("  heddle check")
+	d.say.tell("  heddle proxy status -n shop")
+	d.say.tell("  kubectl -n shop get trafficsplits,traffictargets,canaries")
+	d.say.tell("  kubectl -n shop edit trafficsplit cart          # other weights")
+	d.say.tell("  kubectl -n shop set env deployment/checkout VERSION=v4 ERROR_PERCENT=0")
+	d.say.tell("  heddle canary get checkout -n shop -w           # and watch it being released")
+	d.say.tell("  make demo-down                                  # when you have seen enough")
+	return nil
+}
+
+// showCounts prints what the client saw from the first request to the last.
+func (d *demo) showCounts(ctx context.Context) error {
+	d.say.step("What frontend saw of checkout, over both releases")
+	t, err := d.loadStats(ctx)
+	if err != nil {
+		return err
+	}
+	for _, version := range sorted(t.ByVersion) {
+		d.say.tell("%6d requests answered by %s, %d of them with an error", t.ByVersion[version], version, t.FailedByVersion[version])
+	}
+	others := t.failed() - t.FailedByVersion[badVersion]
+	d.say.tell("%6d requests in all; failed apart from those that the bad version itself answered: %d", t.Total, others)
+	if others != 0 {
+		return fmt.Errorf("%d requests failed that the bad version did not answer: by code %v, without an answer %d", others, t.ByCode, t.Errors)
+	}
+	return nil
+}
+
+// showMemory prints what the mesh costs.
+func (d *demo) showMemory(ctx context.Context) error {
+	d.say.step("Memory, as kubelet counts it")
+	for _, c := range []struct{ namespace, container, name string }{
+		{shop, "heddle-proxy", "a sidecar"}, {system, "heddle-operator", "the operator"},
+	} {
+		bytes, err := d.memory(ctx, c.namespace, c.container)
+		if err != nil || len(bytes) == 0 {
+			// The numbers are not the mesh's work: without them the demo
+			// has still shown all it set out to.
+			d.say.tell("%s: not known (%v)", c.name, err)
+			continue
+		}
+		d.say.tell("%-13s %s (median of %d; largest %s)", c.name+":", mebibytes(bytes[len(bytes)/2]), len(bytes), mebibytes(bytes[len(bytes)-1]))
+	}
+	return nil
+}
+
+func (d *demo) showCheck(ctx context.Context) error {
+	d.say.step("$ heddle check")
+	return d.show(ctx, d.cli, "check")
+}
+
+func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
