@@ -1,0 +1,216 @@
+// Package status writes what the build found into the objects' conditions.
+// Only the leader writes, only what differs, and never a spec.
+//
+//	[]mesh.Finding -> conditions per object -> status subresource, one Event per transition
+package status
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/tools/events"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/heddle-mesh/heddle/operator/mesh"
+)
+
+const retryAfter = 2 * time.Second
+
+// Writer brings conditions to the API server. Publish may be called from any
+// goroutine; Start does the work.
+type Writer struct {
+	Client client.Client
+	Events events.EventRecorder
+
+	once sync.Once
+	wake chan struct{}
+	mu   sync.Mutex
+	next map[mesh.ObjectRef][]mesh.Finding
+	// written is what this writer knows to be there.
+	written map[mesh.ObjectRef][]mesh.Finding
+}
+
+func (w *Writer) init() {
+	w.once.Do(func() { w.wake = make(chan struct{}, 1) })
+}
+
+// NeedLeaderElection is true: one replica writes.
+func (w *Writer) NeedLeaderElection() bool { return true }
+
+// Publish replaces what is to be written. It does not wait.
+func (w *Writer) Publish(findings []mesh.Finding) {
+	w.init()
+	byObject := map[mesh.ObjectRef][]mesh.Finding{}
+	for _, f := range findings {
+		byObject[f.Object] = append(byObject[f.Object], f)
+	}
+	w.mu.Lock()
+	w.next = byObject
+	w.mu.Unlock()
+	w.signal()
+}
+
+func (w *Writer) signal() {
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Start writes until the context ends. What fails is tried again.
+func (w *Writer) Start(ctx context.Context) error {
+	w.init()
+	w.written = map[mesh.ObjectRef][]mesh.Finding{}
+	retry := time.NewTimer(retryAfter)
+	defer retry.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-w.wake:
+		case <-retry.C:
+		}
+		if !w.write(ctx) {
+			retry.Reset(retryAfter)
+		}
+	}
+}
+
+func (w *Writer) write(ctx context.Context) (done bool) {
+	w.mu.Lock()
+	next := w.next
+	w.mu.Unlock()
+	done = true
+	for ref, findings := range next {
+		if equality.Semantic.DeepEqual(w.written[ref], findings) {
+			continue
+		}
+		if err := w.object(ctx, ref, findings); err != nil {
+			log.FromContext(ctx).Error(err, "status not written; it will be tried again", "object", ref.String())
+			done = false
+			continue
+		}
+		w.written[ref] = findings
+	}
+	for ref := range w.written {
+		if _, ok := next[ref]; !ok {
+			delete(w.written, ref)
+		}
+	}
+	return done
+}
+
+func (w *Writer) object(ctx context.Context, ref mesh.ObjectRef, findings []mesh.Finding) error {
+	object := &unstructured.Unstructured{}
+	object.SetGroupVersionKind(schema.GroupVersionKind{Group: ref.Group, Version: ref.Version, Kind: ref.Kind})
+	if err := w.Client.Get(ctx, client.ObjectKey{Namespace: ref.Namespace, Name: ref.Name}, object); err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	before, err := conditionsOf(object)
+	if err != nil {
+		return err
+	}
+	now := Conditions(before, findings, ref.Generation)
+	if equality.Semantic.DeepEqual(before, now) {
+		return nil
+	}
+	list := make([]any, 0, len(now))
+	for i := range now {
+		fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&now[i])
+		if err != nil {
+			return fmt.Errorf("condition %s: %w", now[i].Type, err)
+		}
+		list = append(list, fields)
+	}
+	changed := object.DeepCopy()
+	if err := unstructured.SetNestedSlice(changed.Object, list, "status", "conditions"); err != nil {
+		return fmt.Errorf("status.conditions: %w", err)
+	}
+	if err := unstructured.SetNestedField(changed.Object, ref.Generation, "status", "observedGeneration"); err != nil {
+		return fmt.Errorf("status.observedGeneration: %w", err)
+	}
+	if err := w.Client.Status().Patch(ctx, changed, client.MergeFrom(object)); err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	w.announce(object, before, now)
+	return nil
+}
+
+// announce sends one Event per condition whose status or reason is new.
+func (w *Writer) announce(object runtime.Object, before, now []metav1.Condition) {
+	if w.Events == nil {
+		return
+	}
+	for _, condition := range now {
+		old := meta.FindStatusCondition(before, condition.Type)
+		if old != nil && old.Status == condition.Status && old.Reason == condition.Reason {
+			continue
+		}
+		kind := corev1.EventTypeNormal
+		if bad(condition) {
+			kind = corev1.EventTypeWarning
+		} else if old == nil {
+			// That all is well from the start is no news.
+			continue
+		}
+		w.Events.Eventf(object, nil, kind, condition.Reason, condition.Type, "%s", condition.Message)
+	}
+}
+
+func bad(c metav1.Condition) bool {
+	if c.Type == "Conflicted" {
+		return c.Status == metav1.ConditionTrue
+	}
+	return c.Status == metav1.ConditionFalse
+}
+
+// Conditions returns what an object's conditions become: those found, with
+// the time of the last transition kept where nothing turned. A condition that
+// is no longer found is dropped.
+func Conditions(before []metav1.Condition, findings []mesh.Finding, generation int64) []metav1.Condition {
+	var out []metav1.Condition
+	for _, f := range findings {
+		state := metav1.ConditionFalse
+		if f.OK {
+			state = metav1.ConditionTrue
+		}
+		condition := metav1.Condition{
+			Type: f.Type, Status: state, Reason: f.Reason, Message: f.Message, ObservedGeneration: generation,
+		}
+		if old := meta.FindStatusCondition(before, f.Type); old != nil && old.Status == state {
+			condition.LastTransitionTime = old.LastTransitionTime
+		} else {
+			condition.LastTransitionTime = metav1.NewTime(time.Now().Truncate(time.Second))
+		}
+		out = append(out, condition)
+	}
+	return out
+}
+
+func conditionsOf(object *unstructured.Unstructured) ([]metav1.Condition, error) {
+	raw, found, err := unstructured.NestedSlice(object.Object, "status", "conditions")
+	if err != nil || !found {
+		return nil, err
+	}
+	out := make([]metav1.Condition, len(raw))
+	for i := range raw {
+		fields, ok := raw[i].(map[string]any)
+		if !ok {
+			return nil, fmt.Errorf("status.conditions[%d] is not an object", i)
+		}
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(fields, &out[i]); err != nil {
+			return nil, fmt.Errorf("status.conditions[%d]: %w", i, err)
+		}
+	}
+	return out, nil
+}
