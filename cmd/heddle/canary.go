@@ -129,22 +129,27 @@ func (o *options) followCanaries(ctx context.Context, client dynamic.Interface, 
 		opts.ResourceVersion = list.GetResourceVersion()
 		w, err := client.Resource(canaryResource).Namespace(sel.namespace).Watch(ctx, opts)
 		if err != nil {
-			return fmt.Errorf("watch canaries: %w", err)
+			return unlessStopped(ctx, fmt.Errorf("watch canaries: %w", err))
 		}
 		l.follow(ctx, w, sel)
 		w.Stop()
-		if ctx.Err() != nil {
-			return nil
-		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-time.After(time.Second):
 		}
 		if list, err = sel.list(ctx, client); err != nil {
-			return err
+			return unlessStopped(ctx, err)
 		}
 	}
+}
+
+// unlessStopped drops the error that stopping the program brings about.
+func unlessStopped(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	return nil
 }
 
 // canaryLog prints one aligned line for each transition it sees. One

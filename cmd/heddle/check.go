@@ -31,7 +31,7 @@ func newCheckCommand(o *options) *cobra.Command {
 			if format != "" {
 				err = printObject(o.streams.Out, format, report)
 			} else {
-				err = report.print(o.streams.Out, o.palette())
+				err = report.write(o.streams.Out, o.palette())
 			}
 			if err == nil && !report.OK {
 				err = errFound

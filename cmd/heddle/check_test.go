@@ -199,7 +199,7 @@ func TestCheckGoldenOutput(t *testing.T) {
 			m := healthy(t)
 			harm(m)
 			var out strings.Builder
-			if err := m.report(t).print(&out, palette{}); err != nil {
+			if err := m.report(t).write(&out, palette{}); err != nil {
 				t.Fatal(err)
 			}
 			golden(t, file, out.String())

@@ -145,8 +145,12 @@ func proxyStatus(namespace, pod string) xds.ProxyStatus {
 		Namespace: namespace, Pod: pod, Version: "v0.1.0", Synced: true,
 		ConnectedAt: noon.Add(-90 * time.Minute), CertificateExpires: noon.Add(20 * time.Hour),
 		Types: []xds.TypeStatus{
-			{Type: "CDS", Sent: 2, Acked: 2}, {Type: "EDS", Sent: 2, Acked: 2}, {Type: "LDS", Sent: 3, Acked: 3},
-			{Type: "RDS", Sent: 1, Acked: 1}, {Type: "VHDS", Sent: 5, Acked: 5}, {Type: "SDS", Sent: 2, Acked: 2},
+			{Type: "CDS", Sent: 2, Acked: 2},
+			{Type: "EDS", Sent: 2, Acked: 2},
+			{Type: "LDS", Sent: 3, Acked: 3},
+			{Type: "RDS", Sent: 1, Acked: 1},
+			{Type: "VHDS", Sent: 5, Acked: 5},
+			{Type: "SDS", Sent: 2, Acked: 2},
 		},
 	}
 }

@@ -93,11 +93,3 @@ func until(now, then time.Time) string {
 	}
 	return duration.HumanDuration(then.Sub(now))
 }
-
-// few lists up to n names and says how many more there are.
-func few(names []string, n int) string {
-	if len(names) <= n {
-		return strings.Join(names, ", ")
-	}
-	return fmt.Sprintf("%s and %d more", strings.Join(names[:n], ", "), len(names)-n)
-}

@@ -61,7 +61,7 @@ type checkResult struct {
 // maxDetail is how many things one check prints; JSON has them all.
 const maxDetail = 8
 
-func (r report) print(w io.Writer, p palette) error {
+func (r report) write(w io.Writer, p palette) error {
 	marks := map[status]string{
 		statusOK:      p.green + "√" + p.reset,
 		statusWarning: p.yellow + "‼" + p.reset,

@@ -135,9 +135,9 @@ func (d *demo) explain(ctx context.Context, namespace string) {
 		for _, s := range append(p.Status.InitContainerStatuses, p.Status.ContainerStatuses...) {
 			switch {
 			case s.State.Waiting != nil && s.State.Waiting.Reason != "PodInitializing":
-				d.say.tell("pod %s/%s: %s waits: %s %s", namespace, p.Name, s.Name, s.State.Waiting.Reason, s.State.Waiting.Message)
+				d.say.tellf("pod %s/%s: %s waits: %s %s", namespace, p.Name, s.Name, s.State.Waiting.Reason, s.State.Waiting.Message)
 			case s.State.Terminated != nil && s.State.Terminated.ExitCode != 0:
-				d.say.tell("pod %s/%s: %s ended with exit code %d", namespace, p.Name, s.Name, s.State.Terminated.ExitCode)
+				d.say.tellf("pod %s/%s: %s ended with exit code %d", namespace, p.Name, s.Name, s.State.Terminated.ExitCode)
 			}
 		}
 	}
@@ -146,6 +146,6 @@ func (d *demo) explain(ctx context.Context, namespace string) {
 		return
 	}
 	for _, e := range events.Items[max(0, len(events.Items)-5):] {
-		d.say.tell("event on %s %s: %s: %s", strings.ToLower(e.InvolvedObject.Kind), e.InvolvedObject.Name, e.Reason, e.Message)
+		d.say.tellf("event on %s %s: %s: %s", strings.ToLower(e.InvolvedObject.Kind), e.InvolvedObject.Name, e.Reason, e.Message)
 	}
 }

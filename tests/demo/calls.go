@@ -109,11 +109,12 @@ func (d *demo) loadStats(ctx context.Context) (tally, error) {
 	}
 	var t tally
 	err = d.forward(ctx, pod.Name, statsPort, func(address string) error {
+		client := &http.Client{Timeout: 15 * time.Second}
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/stats", nil)
 		if err != nil {
 			return fmt.Errorf("ask the load generator: %w", err)
 		}
-		res, err := http.DefaultClient.Do(req)
+		res, err := client.Do(req)
 		if err != nil {
 			return fmt.Errorf("ask the load generator: %w", err)
 		}

@@ -35,7 +35,7 @@ func (d *demo) cluster(ctx context.Context) error {
 	if d.ours {
 		d.say.step("A Kubernetes cluster: the lab, one real node on this machine")
 		if os.Geteuid() != 0 {
-			return errors.New("the lab needs root; to use a cluster of your own instead: make demo KUBECONFIG=... IMG=...")
+			return errors.New("the lab needs root; with a cluster of your own it is make demo KUBECONFIG=PATH IMG=PREFIX")
 		}
 		if err := d.show(ctx, "go", "run", "./tests/lab", "up"); err != nil {
 			return err
@@ -75,7 +75,7 @@ func (d *demo) connect(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reach the cluster: %w", err)
 	}
-	d.say.tell("Kubernetes %s answers", info.GitVersion)
+	d.say.tellf("Kubernetes %s answers", info.GitVersion)
 	return d.findKubectl(ctx)
 }
 

@@ -44,7 +44,7 @@ func (d *demo) install(ctx context.Context) error {
 		d.explain(ctx, system)
 		return err
 	}
-	d.say.tell("the operator is ready")
+	d.say.tellf("the operator is ready")
 	return d.buildCLI(ctx)
 }
 
@@ -93,7 +93,7 @@ func (d *demo) down(ctx context.Context) error {
 	}
 	d.say.step("Done")
 	if d.ours {
-		d.say.tell("The lab is still up: make lab-down stops it.")
+		d.say.tellf("The lab is still up: make lab-down stops it.")
 	}
 	return nil
 }
@@ -126,12 +126,12 @@ func (d *demo) openShop(ctx context.Context) error {
 			meshed++
 		}
 	}
-	d.say.tell("%d of %d pods have a sidecar", meshed, len(pods.Items))
+	d.say.tellf("%d of %d pods have a sidecar", meshed, len(pods.Items))
 	if meshed != len(pods.Items) {
 		return errors.New("some pods of the shop have no sidecar: heddle check says why")
 	}
-	d.say.tell("")
-	d.say.tell("$ heddle proxy status -n shop")
+	d.say.tellf("")
+	d.say.tellf("$ heddle proxy status -n shop")
 	return d.show(ctx, d.cli, "proxy", "status", "-n", shop)
 }
 

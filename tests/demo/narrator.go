@@ -19,7 +19,7 @@ type narrator struct {
 
 func newNarrator(out io.Writer) *narrator { return &narrator{start: time.Now(), out: out} }
 
-func (n *narrator) line(format string, args ...any) {
+func (n *narrator) linef(format string, args ...any) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	fmt.Fprintf(n.out, format+"\n", args...)
@@ -28,11 +28,11 @@ func (n *narrator) line(format string, args ...any) {
 // step opens a chapter.
 func (n *narrator) step(title string) {
 	elapsed := time.Since(n.start).Round(time.Second)
-	n.line("\n[%3d:%02d] %s", int(elapsed.Minutes()), int(elapsed.Seconds())%60, title)
+	n.linef("\n[%3d:%02d] %s", int(elapsed.Minutes()), int(elapsed.Seconds())%60, title)
 }
 
-// tell is a line within a chapter.
-func (n *narrator) tell(format string, args ...any) { n.line("        "+format, args...) }
+// tellf is a line within a chapter.
+func (n *narrator) tellf(format string, args ...any) { n.linef("        "+format, args...) }
 
 // writer passes other programs' output through, line by line and indented.
 func (n *narrator) writer() *lineWriter { return &lineWriter{say: n} }
@@ -49,7 +49,7 @@ func (w *lineWriter) Write(p []byte) (int, error) {
 		if i < 0 {
 			return len(p), nil
 		}
-		w.say.tell("%s", w.pending[:i])
+		w.say.tellf("%s", w.pending[:i])
 		w.pending = w.pending[i+1:]
 	}
 }
@@ -57,7 +57,7 @@ func (w *lineWriter) Write(p []byte) (int, error) {
 // flush prints a last line without an end.
 func (w *lineWriter) flush() {
 	if len(w.pending) > 0 {
-		w.say.tell("%s", w.pending)
+		w.say.tellf("%s", w.pending)
 		w.pending = nil
 	}
 }

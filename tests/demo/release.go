@@ -25,7 +25,7 @@ func (d *demo) showCanary(ctx context.Context) error {
 		d.explain(ctx, shop)
 		return err
 	}
-	d.say.tell("checkout now runs as checkout-primary; the Deployment checkout is for candidates")
+	d.say.tellf("checkout now runs as checkout-primary; the Deployment checkout is for candidates")
 
 	if err := d.release(ctx, "A good release: checkout v2", "v2", 0, "Succeeded"); err != nil {
 		return err
@@ -58,7 +58,7 @@ func (d *demo) release(ctx context.Context, title, version string, errorPercent 
 		return fmt.Errorf("release %s: %w", version, err)
 	}
 
-	d.say.tell("$ heddle canary get checkout -n shop -w")
+	d.say.tellf("$ heddle canary get checkout -n shop -w")
 	followed := make(chan struct{})
 	go func() {
 		defer close(followed)

@@ -20,16 +20,16 @@ func (d *demo) showSplit(ctx context.Context) error {
 	if err := d.programmed(ctx, ref{splits, shop, "cart"}); err != nil {
 		return err
 	}
-	d.say.tell("%d requests from frontend to http://cart:8080/items ...", d.requests)
+	d.say.tellf("%d requests from frontend to http://cart:8080/items ...", d.requests)
 	begin := time.Now()
 	t, err := d.call(ctx, "frontend", d.requests, "http://cart:8080/items")
 	if err != nil {
 		return err
 	}
-	d.say.tell("took %v, %d failed", time.Since(begin).Round(100*time.Millisecond), t.failed())
+	d.say.tellf("took %v, %d failed", time.Since(begin).Round(100*time.Millisecond), t.failed())
 	deviation := shares(t, map[string]int{"v1": 90, "v2": 10})
 	for _, s := range deviation {
-		d.say.tell("%s: %5d requests, %5.2f %% where %d %% was asked for: %+.2f points", s.version, s.count, s.percent, s.want, s.off())
+		d.say.tellf("%s: %5d requests, %5.2f %% where %d %% was asked for: %+.2f points", s.version, s.count, s.percent, s.want, s.off())
 	}
 	for _, s := range deviation {
 		if math.Abs(s.off()) > splitTolerance {
@@ -77,7 +77,7 @@ func (d *demo) showAccess(ctx context.Context) error {
 		{"frontend", "GET", "/admin", "403"},
 		{"stranger", "GET", "/items", "403"},
 	}
-	d.say.tell("before: stranger GET /items is answered %s", d.code(ctx, "stranger", "GET", "/items"))
+	d.say.tellf("before: stranger GET /items is answered %s", d.code(ctx, "stranger", "GET", "/items"))
 	if err := d.apply(ctx, "access.yaml"); err != nil {
 		return err
 	}
@@ -95,7 +95,7 @@ func (d *demo) showAccess(ctx context.Context) error {
 	var wrong []string
 	for _, c := range calls {
 		got := d.code(ctx, c.from, c.method, c.path)
-		d.say.tell("after:  %-8s %-4s %-6s is answered %s", c.from, c.method, c.path, got)
+		d.say.tellf("after:  %-8s %-4s %-6s is answered %s", c.from, c.method, c.path, got)
 		if got != c.want {
 			wrong = append(wrong, fmt.Sprintf("%s %s %s: %s instead of %s", c.from, c.method, c.path, got, c.want))
 		}

@@ -13,7 +13,7 @@ const badVersion = "v3"
 
 // up shows everything, in order. It leaves the mesh running.
 func (d *demo) up(ctx context.Context) error {
-	d.say.line("Heddle's demo: a real cluster, a mesh, a split, access rules, a good and a bad release.")
+	d.say.linef("Heddle's demo: a real cluster, a mesh, a split, access rules, a good and a bad release.")
 	for _, step := range []func(context.Context) error{
 		d.install, d.openShop, d.showSplit, d.showAccess, d.showCanary, d.showCounts, d.showMemory, d.showCheck,
 	} {
@@ -22,15 +22,15 @@ func (d *demo) up(ctx context.Context) error {
 		}
 	}
 	d.say.step(fmt.Sprintf("Done in %v. The mesh goes on running.", time.Since(d.say.start).Round(time.Second)))
-	d.say.tell("Try next:")
-	d.say.tell("  export KUBECONFIG=%s PATH=$PWD/bin:$PATH", d.kubeconfig)
-	d.say.tell("  heddle check")
-	d.say.tell("  heddle proxy status -n shop")
-	d.say.tell("  kubectl -n shop get trafficsplits,traffictargets,canaries")
-	d.say.tell("  kubectl -n shop edit trafficsplit cart          # other weights")
-	d.say.tell("  kubectl -n shop set env deployment/checkout VERSION=v4 ERROR_PERCENT=0")
-	d.say.tell("  heddle canary get checkout -n shop -w           # and watch it being released")
-	d.say.tell("  make demo-down                                  # when you have seen enough")
+	d.say.tellf("Try next:")
+	d.say.tellf("  export KUBECONFIG=%s PATH=$PWD/bin:$PATH", d.kubeconfig)
+	d.say.tellf("  heddle check")
+	d.say.tellf("  heddle proxy status -n shop")
+	d.say.tellf("  kubectl -n shop get trafficsplits,traffictargets,canaries")
+	d.say.tellf("  kubectl -n shop edit trafficsplit cart          # other weights")
+	d.say.tellf("  kubectl -n shop set env deployment/checkout VERSION=v4 ERROR_PERCENT=0")
+	d.say.tellf("  heddle canary get checkout -n shop -w           # and watch it being released")
+	d.say.tellf("  make demo-down                                  # when you have seen enough")
 	return nil
 }
 
@@ -42,10 +42,10 @@ func (d *demo) showCounts(ctx context.Context) error {
 		return err
 	}
 	for _, version := range sorted(t.ByVersion) {
-		d.say.tell("%6d requests answered by %s, %d of them with an error", t.ByVersion[version], version, t.FailedByVersion[version])
+		d.say.tellf("%6d requests answered by %s, %d of them with an error", t.ByVersion[version], version, t.FailedByVersion[version])
 	}
 	others := t.failed() - t.FailedByVersion[badVersion]
-	d.say.tell("%6d requests in all; failed apart from those that the bad version itself answered: %d", t.Total, others)
+	d.say.tellf("%6d requests in all; failed apart from those that the bad version itself answered: %d", t.Total, others)
 	if others != 0 {
 		return fmt.Errorf("%d requests failed that the bad version did not answer: by code %v, without an answer %d", others, t.ByCode, t.Errors)
 	}
@@ -62,10 +62,10 @@ func (d *demo) showMemory(ctx context.Context) error {
 		if err != nil || len(bytes) == 0 {
 			// The numbers are not the mesh's work: without them the demo
 			// has still shown all it set out to.
-			d.say.tell("%s: not known (%v)", c.name, err)
+			d.say.tellf("%s: not known (%v)", c.name, err)
 			continue
 		}
-		d.say.tell("%-13s %s (median of %d; largest %s)", c.name+":", mebibytes(bytes[len(bytes)/2]), len(bytes), mebibytes(bytes[len(bytes)-1]))
+		d.say.tellf("%-13s %s (median of %d; largest %s)", c.name+":", mebibytes(bytes[len(bytes)/2]), len(bytes), mebibytes(bytes[len(bytes)-1]))
 	}
 	return nil
 }

@@ -51,8 +51,12 @@ func TestChoose(t *testing.T) {
 func TestPlanPutsEveryPackageInExactlyOnePart(t *testing.T) {
 	t.Parallel()
 	tr := tree{pkgs: []pkg{
-		{path: "m/operator/ca"}, {path: "m/sidecar/envoy", golden: []string{"TestRenderGolden"}},
-		{path: "m/tests/arch"}, {path: "m/tests/envtest/crd"}, {path: "m/tests/e2e"}, {path: "m/tests/e2etools"},
+		{path: "m/operator/ca"},
+		{path: "m/sidecar/envoy", golden: []string{"TestRenderGolden"}},
+		{path: "m/tests/arch"},
+		{path: "m/tests/envtest/crd"},
+		{path: "m/tests/e2e"},
+		{path: "m/tests/e2etools"},
 	}}
 	want := map[string]string{
 		"m/operator/ca": "unit", "m/sidecar/envoy": "unit", "m/tests/arch": "arch",
