@@ -50,7 +50,7 @@ type options struct {
 
 func newRoot(argv0 string, streams genericiooptions.IOStreams, connect connector) *cobra.Command {
 	o := &options{
-		flags:     genericclioptions.NewConfigFlags(true).WithDeprecatedPasswordFlag(),
+		flags:     genericclioptions.NewConfigFlags(true),
 		connect:   connect,
 		streams:   streams,
 		program:   programName(argv0),

@@ -96,7 +96,11 @@ func (r report) write(w io.Writer, p palette) error {
 }
 
 func (r report) summary() string {
-	parts := []string{fmt.Sprintf("%d checks: %d ok", len(r.Checks), r.Counts[statusOK])}
+	plural := "s"
+	if len(r.Checks) == 1 {
+		plural = ""
+	}
+	parts := []string{fmt.Sprintf("%d check%s: %d ok", len(r.Checks), plural, r.Counts[statusOK])}
 	for _, s := range []status{statusWarning, statusFailed, statusUnknown} {
 		if n := r.Counts[s]; n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n, s))
