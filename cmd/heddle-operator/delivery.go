@@ -57,9 +57,10 @@ func newDelivery(o options, authority *ca.Authority, trustDomain spiffeid.TrustD
 			}, nil
 		},
 		CheckNode: func(c xds.Client, node *corev3.Node) error {
+			fields := node.GetMetadata().GetFields()["heddle"].GetStructValue().GetFields()
 			return authn.CheckNode(authn.Identity{
 				Namespace: c.Namespace, PodName: c.Pod, PodUID: c.PodUID, ServiceAccount: c.ServiceAccount,
-			}, node)
+			}, node.GetId(), node.GetCluster(), fields["podUID"].GetStringValue())
 		},
 	})
 	if err != nil {

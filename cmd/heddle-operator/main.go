@@ -1,4 +1,4 @@
-// heddle-operator watches Kubernetes, serves configuration and identities to
+// Command heddle-operator watches Kubernetes, serves configuration and identities to
 // the sidecars, injects them into pods and writes status. Any number of
 // replicas serve; one of them, the leader, writes.
 package main

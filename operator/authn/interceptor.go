@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
@@ -76,14 +75,14 @@ func bearer(values []string) (string, error) {
 	return token, nil
 }
 
-// CheckNode refuses a node that contradicts the identity: it would be another
-// pod's configuration or a mix-up that is better found at once.
-func CheckNode(identity Identity, node *corev3.Node) error {
-	fields := node.GetMetadata().GetFields()["heddle"].GetStructValue().GetFields()
+// CheckNode refuses what a proxy says of itself if that contradicts the
+// identity: it would be another pod's configuration, or a mix-up that is
+// better found at once.
+func CheckNode(identity Identity, nodeID, nodeCluster, podUID string) error {
 	for _, claim := range []struct{ what, claimed, proved string }{
-		{"node id", node.GetId(), identity.Namespace + "/" + identity.PodName},
-		{"node cluster", node.GetCluster(), identity.Namespace + "/" + identity.ServiceAccount},
-		{"pod UID", fields["podUID"].GetStringValue(), identity.PodUID},
+		{"node id", nodeID, identity.Namespace + "/" + identity.PodName},
+		{"node cluster", nodeCluster, identity.Namespace + "/" + identity.ServiceAccount},
+		{"pod UID", podUID, identity.PodUID},
 	} {
 		if claim.claimed != claim.proved {
 			return fmt.Errorf("%s %q is not the token's, which is %q", claim.what, claim.claimed, claim.proved)
