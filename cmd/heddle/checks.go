@@ -30,7 +30,7 @@ func checks(cli string) []check {
 
 		{types, "all resource types are installed and served", checkTypes, "kubectl apply --server-side -k kustomize/default", false},
 
-		{control, "the namespace exists", checkSystemNamespace, "install Heddle, or say where it is with --system-namespace", false},
+		{control, "the namespace exists", checkSystemNamespace, "install Heddle: kubectl apply --server-side -k kustomize/default, or say where it is with --system-namespace", true},
 		{control, "the operator is ready", checkOperatorReady, "kubectl -n heddle-system describe deployment/heddle-operator\nkubectl -n heddle-system logs deployment/heddle-operator", false},
 		{control, "the operator is as new as this program", checkOperatorVersion(cli), "use the heddle of the same release as the operator", false},
 		{control, "pods are injected by a webhook", checkWebhook, "kubectl apply --server-side -k kustomize/default", false},

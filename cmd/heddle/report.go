@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -30,7 +31,9 @@ func warn(detail ...string) verdict { return verdict{status: statusWarning, deta
 func fail(detail ...string) verdict { return verdict{status: statusFailed, detail: detail} }
 
 // unknown says why a check could not be made.
-func unknown(why error) verdict { return verdict{status: statusUnknown, detail: []string{why.Error()}} }
+func unknown(why error) verdict {
+	return verdict{status: statusUnknown, detail: slices.Compact(strings.Split(why.Error(), "\n"))}
+}
 
 // findings turns a list of things that are wrong into a verdict.
 func findings(bad func(...string) verdict, wrong []string) verdict {
@@ -84,7 +87,7 @@ func (r report) write(w io.Writer, p palette) error {
 				fmt.Fprintf(&b, "       and %d more\n", len(c.Detail)-maxDetail)
 				break
 			}
-			fmt.Fprintf(&b, "       %s\n", d)
+			fmt.Fprintf(&b, "       %s\n", strings.ReplaceAll(d, "\n", "\n       "))
 		}
 		if c.Remedy != "" {
 			fmt.Fprintf(&b, "     → %s\n", strings.ReplaceAll(c.Remedy, "\n", "\n       "))
