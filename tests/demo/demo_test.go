@@ -6,7 +6,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 )
 
 func TestManifestsDecodeAndEveryKindHasAResource(t *testing.T) {
@@ -33,6 +35,23 @@ func TestManifestsDecodeAndEveryKindHasAResource(t *testing.T) {
 			if strings.Contains(string(raw), "lab.local") {
 				t.Errorf("%s: %s %s still takes its image from the lab", file, o.GetKind(), o.GetName())
 			}
+		}
+	}
+}
+
+func TestDeploymentsAreReadStrictly(t *testing.T) {
+	t.Parallel()
+	objects, err := readManifests("shop.yaml", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range objects {
+		if o.GetKind() != "Deployment" {
+			continue
+		}
+		var d appsv1.Deployment
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(o.Object, &d, true); err != nil {
+			t.Errorf("%s: %v", o.GetName(), err)
 		}
 	}
 }
