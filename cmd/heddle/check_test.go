@@ -78,7 +78,7 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 		}, "the API server trusts the webhook", statusFailed, "no caBundle"},
 		"the caBundle is another one": {func(t *testing.T, m *mesh) {
 			m.webhook.Webhooks[0].ClientConfig.CABundle = root(t, noon.AddDate(1, 0, 0))
-		}, "the API server trusts the webhook", statusFailed, "is not the bundle"},
+		}, "the API server trusts the webhook", statusFailed, "lacks the operator's authority"},
 		"no endpoint is ready": {func(_ *testing.T, m *mesh) {
 			m.slice.Endpoints[0].Conditions.Ready = new(false)
 		}, "the webhook has ready endpoints", statusFailed, "has none"},
@@ -95,10 +95,10 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 		"the authority can't be read": {func(_ *testing.T, m *mesh) {
 			m.secret.Data["tls.crt"] = []byte("x")
 		}, "the certificate authority is good for another 30 days", statusFailed, "no certificate"},
-		"a namespace lacks the bundle": {func(_ *testing.T, m *mesh) { m.bundles = m.bundles[:1] }, "every meshed namespace has the trust bundle", statusFailed, "shop has none"},
+		"a namespace lacks the bundle": {func(_ *testing.T, m *mesh) { m.bundles = nil }, "every meshed namespace has the trust bundle", statusFailed, "shop has none"},
 		"a namespace has an old bundle": {func(t *testing.T, m *mesh) {
-			m.bundles[1].Data[heddlev1alpha1.CAKey] = string(root(t, noon.AddDate(1, 0, 0)))
-		}, "every meshed namespace has the trust bundle", statusFailed, "another one"},
+			m.bundles[0].Data[heddlev1alpha1.CAKey] = string(root(t, noon.AddDate(1, 0, 0)))
+		}, "every meshed namespace has the trust bundle", statusFailed, "without the operator's authority"},
 		"a pod is older than the label": {func(_ *testing.T, m *mesh) { m.pods[1].Annotations = nil }, "every pod of a meshed namespace has its sidecar", statusWarning, "shop/cart-1"},
 		"a pod is on the host's network": {func(_ *testing.T, m *mesh) {
 			m.pods[1].Annotations, m.pods[1].Spec.HostNetwork = nil, true

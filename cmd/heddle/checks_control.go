@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"strings"
 
@@ -124,23 +123,20 @@ func checkWebhookTrust(f *facts) verdict {
 	if len(f.webhooks.value) == 0 {
 		return unknown(fmt.Errorf("there is no webhook"))
 	}
-	if f.caBundle.err != nil && !apierrors.IsNotFound(f.caBundle.err) {
-		return unknown(f.caBundle.err)
-	}
-	var want []byte
-	if f.caBundle.err == nil {
-		want = []byte(f.caBundle.value.Data[heddlev1alpha1.CAKey])
+	want, err := f.authority()
+	if err != nil {
+		return unknown(err)
 	}
 	var wrong []string
 	for _, c := range f.webhooks.value {
 		for _, w := range c.Webhooks {
-			switch {
+			switch have, err := readCertificates(w.ClientConfig.CABundle); {
 			case len(w.ClientConfig.CABundle) == 0:
 				wrong = append(wrong, fmt.Sprintf("%s/%s has no caBundle", c.Name, w.Name))
-			case len(want) == 0:
-				wrong = append(wrong, fmt.Sprintf("the ConfigMap %s/%s to compare with is missing", f.system, heddlev1alpha1.CAConfigMap))
-			case !sameCertificates(w.ClientConfig.CABundle, want):
-				wrong = append(wrong, fmt.Sprintf("the caBundle of %s/%s is not the bundle in ConfigMap %s/%s", c.Name, w.Name, f.system, heddlev1alpha1.CAConfigMap))
+			case err != nil:
+				wrong = append(wrong, fmt.Sprintf("%s/%s: %v", c.Name, w.Name, err))
+			case !holdsAll(have, want):
+				wrong = append(wrong, fmt.Sprintf("the caBundle of %s/%s lacks the operator's authority", c.Name, w.Name))
 			}
 		}
 	}
@@ -169,24 +165,4 @@ func checkMeshConfig(f *facts) verdict {
 		return unknown(err)
 	}
 	return findings(fail, badConditions(f.meshConfig.value))
-}
-
-// sameCertificates compares two PEM bundles without regard to white space and
-// order.
-func sameCertificates(a, b []byte) bool {
-	x, errX := readCertificates(a)
-	y, errY := readCertificates(b)
-	if errX != nil || errY != nil || len(x) != len(y) {
-		return errX != nil && errY != nil && bytes.Equal(a, b)
-	}
-	seen := map[string]bool{}
-	for _, c := range x {
-		seen[string(c.Raw)] = true
-	}
-	for _, c := range y {
-		if !seen[string(c.Raw)] {
-			return false
-		}
-	}
-	return true
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	heddlev1alpha1 "github.com/heddle-mesh/heddle/crds/heddle/v1alpha1"
@@ -19,22 +20,37 @@ const caSecretName = "heddle-ca-key"
 // authorityWarn is how long before its end an authority deserves a look.
 const authorityWarn = 30 * 24 * time.Hour
 
+// authority returns the certificates that the operator signs with. Who may not
+// read the Secret can still read whom the API server is told to trust.
+func (f *facts) authority() ([]*x509.Certificate, error) {
+	if apierrors.IsForbidden(f.caSecret.err) {
+		for _, c := range f.webhooks.value {
+			for _, w := range c.Webhooks {
+				if certs, err := readCertificates(w.ClientConfig.CABundle); err == nil {
+					return certs, nil
+				}
+			}
+		}
+	}
+	if f.caSecret.err != nil {
+		return nil, f.caSecret.err
+	}
+	certs, err := readCertificates(f.caSecret.value.Data[corev1.TLSCertKey])
+	if err != nil {
+		return nil, fmt.Errorf("secret %s/%s: %w", f.system, caSecretName, err)
+	}
+	return certs, nil
+}
+
 func checkAuthority(f *facts) verdict {
-	var pemBytes []byte
-	switch err := f.caSecret.err; {
+	certs, err := f.authority()
+	switch {
 	case apierrors.IsNotFound(err):
 		return fail(fmt.Sprintf("secret %s/%s is missing", f.system, caSecretName))
-	case apierrors.IsForbidden(err) && f.caBundle.err == nil:
-		// Who may not read the Secret can still read what it signs for.
-		pemBytes = []byte(f.caBundle.value.Data[heddlev1alpha1.CAKey])
+	case err != nil && f.caSecret.err == nil:
+		return fail(err.Error())
 	case err != nil:
 		return unknown(err)
-	default:
-		pemBytes = certificateIn(f.caSecret.value.Data)
-	}
-	certs, err := readCertificates(pemBytes)
-	if err != nil {
-		return fail(fmt.Sprintf("secret %s/%s: %v", f.system, caSecretName, err))
 	}
 	// An authority is as good as its newest root: old ones stay in the bundle
 	// until nothing is signed by them.
@@ -48,14 +64,12 @@ func checkAuthority(f *facts) verdict {
 	return pass()
 }
 
-// certificateIn finds the certificate in a Secret of the usual kinds.
-func certificateIn(data map[string][]byte) []byte {
-	for _, key := range []string{"tls.crt", heddlev1alpha1.CAKey, "cert.pem"} {
-		if len(data[key]) > 0 {
-			return data[key]
-		}
-	}
-	return nil
+// holdsAll is whether a bundle has every certificate wanted; while roots are
+// rotated it has more.
+func holdsAll(bundle, want []*x509.Certificate) bool {
+	return !slices.ContainsFunc(want, func(w *x509.Certificate) bool {
+		return !slices.ContainsFunc(bundle, w.Equal)
+	})
 }
 
 func readCertificates(raw []byte) ([]*x509.Certificate, error) {
@@ -84,18 +98,23 @@ func checkBundles(f *facts) verdict {
 	if err := errors.Join(f.namespaces.err, f.pods.err, f.bundles.err); err != nil {
 		return unknown(err)
 	}
-	if f.caBundle.err != nil {
-		return unknown(f.caBundle.err)
+	want, err := f.authority()
+	if err != nil {
+		return unknown(err)
 	}
-	want := []byte(f.caBundle.value.Data[heddlev1alpha1.CAKey])
 	var wrong []string
 	for _, ns := range f.meshed() {
 		m, there := f.bundles.value[ns]
-		switch {
-		case !there:
+		if !there {
 			wrong = append(wrong, ns+" has none")
-		case !sameCertificates([]byte(m.Data[heddlev1alpha1.CAKey]), want):
-			wrong = append(wrong, ns+" has another one than the operator")
+			continue
+		}
+		have, err := readCertificates([]byte(m.Data[heddlev1alpha1.CAKey]))
+		switch {
+		case err != nil:
+			wrong = append(wrong, fmt.Sprintf("%s: %v", ns, err))
+		case !holdsAll(have, want):
+			wrong = append(wrong, ns+" has one without the operator's authority")
 		}
 	}
 	return findings(fail, wrong)

@@ -59,7 +59,6 @@ type facts struct {
 	endpoints       known[[]discoveryv1.EndpointSlice]
 
 	caSecret   known[*corev1.Secret]
-	caBundle   known[*corev1.ConfigMap]
 	bundles    known[map[string]*corev1.ConfigMap]
 	meshConfig known[*unstructured.Unstructured]
 
@@ -113,9 +112,6 @@ func gather(ctx context.Context, c *cluster, system string, clock func() time.Ti
 		}
 	})
 	wg.Go(func() { f.caSecret = know(k.CoreV1().Secrets(system).Get(ctx, caSecretName, metav1.GetOptions{})) })
-	wg.Go(func() {
-		f.caBundle = know(k.CoreV1().ConfigMaps(system).Get(ctx, heddlev1alpha1.CAConfigMap, metav1.GetOptions{}))
-	})
 	wg.Go(func() {
 		selected := metav1.ListOptions{FieldSelector: "metadata.name=" + heddlev1alpha1.CAConfigMap}
 		list, err := k.CoreV1().ConfigMaps("").List(ctx, selected)

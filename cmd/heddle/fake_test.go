@@ -127,7 +127,7 @@ func healthy(t *testing.T) *mesh {
 	m.slice = &discoveryv1.EndpointSlice{ObjectMeta: named("heddle-system", "heddle-operator-abc"), Endpoints: []discoveryv1.Endpoint{{Conditions: discoveryv1.EndpointConditions{Ready: new(true)}}}}
 	m.slice.Labels = map[string]string{discoveryv1.LabelServiceName: "heddle-operator"}
 	m.secret = &corev1.Secret{ObjectMeta: named("heddle-system", caSecretName), Data: map[string][]byte{"tls.crt": bundle}}
-	for _, ns := range []string{"heddle-system", "shop"} {
+	for _, ns := range []string{"shop"} {
 		m.bundles = append(m.bundles, corev1.ConfigMap{ObjectMeta: named(ns, heddlev1alpha1.CAConfigMap), Data: map[string]string{heddlev1alpha1.CAKey: string(bundle)}})
 	}
 	m.objects = []*unstructured.Unstructured{
