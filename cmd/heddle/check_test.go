@@ -86,7 +86,10 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 			m.objects[0] = object("heddle.dev/v1alpha1", "MeshConfig", "", "default", condition("Accepted", "False", "Invalid", "bad"))
 		}, "the mesh configuration is valid", statusFailed, "Accepted=False (Invalid) bad"},
 		"the authority ends soon": {func(t *testing.T, m *mesh) {
-			m.secret.Data["tls.crt"] = root(t, noon.AddDate(0, 0, 3))
+			soon := root(t, noon.AddDate(0, 0, 3))
+			m.secret.Data["tls.crt"] = soon
+			m.webhook.Webhooks[0].ClientConfig.CABundle = append(m.webhook.Webhooks[0].ClientConfig.CABundle, soon...)
+			m.bundles[0].Data[heddlev1alpha1.CAKey] += string(soon)
 		}, "the certificate authority is good for another 30 days", statusWarning, "in 3d"},
 		"the authority has ended": {func(t *testing.T, m *mesh) {
 			m.secret.Data["tls.crt"] = root(t, noon.Add(-time.Minute))
