@@ -32,6 +32,8 @@ type step struct {
 type machine struct {
 	// kubeconfig is the user's own cluster, empty for the lab.
 	kubeconfig string
+	// assets is whether the user named kube-apiserver's folder.
+	assets bool
 	// race is whether the race detector can be built here.
 	race bool
 	// root is whether packages can be installed and the lab be started.
@@ -45,6 +47,7 @@ func newMachine() machine {
 	_, apt := exec.LookPath("apt-get")
 	return machine{
 		kubeconfig: os.Getenv("KUBECONFIG"),
+		assets:     os.Getenv(assetsVariable) != "",
 		race:       gcc == nil,
 		root:       os.Geteuid() == 0,
 		apt:        apt == nil,
@@ -63,7 +66,7 @@ func lab(args ...string) step {
 
 // plan lists all parts in the order they run: what fails fast comes first.
 func plan(t tree, m machine) []part {
-	return []part{lintPart(), archPart(t), unitPart(t, m), goldenPart(t), envtestPart(t), e2ePart(t, m)}
+	return []part{lintPart(), archPart(t), unitPart(t, m), goldenPart(t), envoyPart(t), envtestPart(t, m), e2ePart(t, m)}
 }
 
 func lintPart() part {
@@ -127,16 +130,41 @@ func goldenUpdatePart(t tree) part {
 	return p
 }
 
-func envtestPart(t tree) part {
+// envoyPart is for tests that run a stock Envoy, which the lab fetches.
+func envoyPart(t tree) part {
+	p := part{name: "envoy", about: "what the operator delivers, taken by a stock Envoy"}
+	pkgs := t.under(dirEnvoy)
+	if len(pkgs) == 0 {
+		p.skipped = "no tests under tests/xds"
+		return p
+	}
+	if t.lab {
+		p.steps = append(p.steps, lab("build"))
+	}
+	p.steps = append(p.steps, goTest(pkgs...))
+	return p
+}
+
+// assetsVariable is where controller-runtime looks for kube-apiserver and etcd.
+const assetsVariable = "KUBEBUILDER_ASSETS"
+
+func envtestPart(t tree, m machine) part {
 	p := part{name: "envtest", about: "API types and webhooks against a real kube-apiserver and etcd"}
 	pkgs := t.under(dirEnvtest)
 	if len(pkgs) == 0 {
 		p.skipped = "no tests under tests/envtest"
 		return p
 	}
-	assets := lab("envtest-assets")
-	assets.into = "KUBEBUILDER_ASSETS"
-	p.steps = []step{assets, goTest(pkgs...)}
+	switch {
+	case m.assets:
+		p.steps = []step{goTest(pkgs...)}
+	case t.lab:
+		assets := lab("envtest-assets")
+		assets.into = assetsVariable
+		p.steps = []step{assets, goTest(pkgs...)}
+	default:
+		p.skipped = "there is no lab to take kube-apiserver from; set " + assetsVariable
+	}
 	return p
 }
 
@@ -149,6 +177,8 @@ func e2ePart(t tree, m machine) part {
 	case m.kubeconfig != "":
 		p.about += ", on the cluster of KUBECONFIG"
 		p.steps = []step{goTest(append([]string{"-timeout", "30m", "-p", "1"}, pkgs...)...)}
+	case !t.lab:
+		p.skipped = "there is no lab; set KUBECONFIG to use a cluster of your own"
 	case !m.root:
 		p.skipped = "the lab needs root; set KUBECONFIG to use a cluster of your own"
 	default:

@@ -20,6 +20,8 @@ const (
 	dirArch    = "/tests/arch"
 	dirEnvtest = "/tests/envtest"
 	dirE2E     = "/tests/e2e"
+	dirEnvoy   = "/tests/xds"
+	dirLab     = "/tests/lab"
 )
 
 // pkg is a package with tests.
@@ -33,6 +35,8 @@ type pkg struct {
 type tree struct {
 	root string
 	pkgs []pkg
+	// lab is whether the program that makes a cluster is there.
+	lab bool
 }
 
 // under returns the import paths below dir.
@@ -69,7 +73,7 @@ func (t tree) golden() []string {
 }
 
 func special(path string) bool {
-	for _, dir := range []string{dirArch, dirEnvtest, dirE2E} {
+	for _, dir := range []string{dirArch, dirEnvtest, dirE2E, dirEnvoy} {
 		if strings.Contains(path+"/", dir+"/") {
 			return true
 		}
@@ -104,6 +108,7 @@ func discover(ctx context.Context) (tree, error) {
 		if p.Module != nil {
 			t.root = p.Module.Dir
 		}
+		t.lab = t.lab || strings.HasSuffix(p.ImportPath, dirLab)
 		files := append(p.TestGoFiles, p.XTestGoFiles...)
 		if len(files) == 0 {
 			continue
