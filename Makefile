@@ -80,7 +80,7 @@ uninstall: ## Remove it again, its CRDs with it
 ##@ Test
 
 .PHONY: test
-test: ## Everything: lint, unit with -race, golden, arch, envtest, e2e on the lab
+test: ## Everything: lint, arch, unit with -race, golden, envoy, envtest, e2e on the lab
 	@go run ./tests/suite $(if $(PARTS),-only "$(PARTS)")
 
 .PHONY: lint

@@ -50,17 +50,18 @@ func TestChoose(t *testing.T) {
 
 func TestPlanPutsEveryPackageInExactlyOnePart(t *testing.T) {
 	t.Parallel()
-	tr := tree{pkgs: []pkg{
+	tr := tree{lab: true, pkgs: []pkg{
 		{path: "m/operator/ca"},
 		{path: "m/sidecar/envoy", golden: []string{"TestRenderGolden"}},
 		{path: "m/tests/arch"},
 		{path: "m/tests/envtest/crd"},
+		{path: "m/tests/xds"},
 		{path: "m/tests/e2e"},
 		{path: "m/tests/e2etools"},
 	}}
 	want := map[string]string{
 		"m/operator/ca": "unit", "m/sidecar/envoy": "unit", "m/tests/arch": "arch",
-		"m/tests/envtest/crd": "envtest", "m/tests/e2e": "e2e", "m/tests/e2etools": "unit",
+		"m/tests/envtest/crd": "envtest", "m/tests/e2e": "e2e", "m/tests/e2etools": "unit", "m/tests/xds": "envoy",
 	}
 	got := map[string]string{}
 	for _, p := range plan(tr, machine{race: true, root: true}) {
@@ -82,7 +83,7 @@ func TestPlanPutsEveryPackageInExactlyOnePart(t *testing.T) {
 
 func TestEndToEndNeverStartsTheLabOnAClusterOfTheUsers(t *testing.T) {
 	t.Parallel()
-	tr := tree{pkgs: []pkg{{path: "m/tests/e2e"}}}
+	tr := tree{lab: true, pkgs: []pkg{{path: "m/tests/e2e"}}}
 	for _, s := range e2ePart(tr, machine{kubeconfig: "/home/me/config", root: true}).steps {
 		if strings.Contains(strings.Join(s.argv, " "), "tests/lab") {
 			t.Errorf("runs %v", s.argv)
