@@ -37,7 +37,7 @@ func (d *demo) cluster(ctx context.Context) error {
 		if os.Geteuid() != 0 {
 			return errors.New("the lab needs root; with a cluster of your own it is make demo KUBECONFIG=PATH IMG=PREFIX")
 		}
-		if err := d.show(ctx, "go", "run", "./tests/lab", "up"); err != nil {
+		if err := d.display(ctx, "go", "run", "./tests/lab", "up"); err != nil {
 			return err
 		}
 		path, err := d.output(ctx, "go", "run", "./tests/lab", "kubeconfig")
@@ -46,7 +46,7 @@ func (d *demo) cluster(ctx context.Context) error {
 		}
 		d.kubeconfig = lastLine(path)
 		d.say.step("Images of Heddle and of the shop")
-		if err := d.show(ctx, "go", "run", "./tests/lab", "images"); err != nil {
+		if err := d.display(ctx, "go", "run", "./tests/lab", "images"); err != nil {
 			return err
 		}
 	} else {
@@ -54,6 +54,20 @@ func (d *demo) cluster(ctx context.Context) error {
 		if d.images == "" {
 			return errors.New("say where the cluster finds the images: make image IMG=registry/prefix, then make demo KUBECONFIG=... IMG=registry/prefix")
 		}
+	}
+	return d.connect(ctx)
+}
+
+// find connects to a cluster that is there already.
+func (d *demo) find(ctx context.Context) error {
+	d.say.step("Looking for the cluster")
+	if d.kubeconfig == "" {
+		d.ours = true
+		path, err := d.output(ctx, "go", "run", "./tests/lab", "kubeconfig")
+		if err != nil {
+			return err
+		}
+		d.kubeconfig = lastLine(path)
 	}
 	return d.connect(ctx)
 }

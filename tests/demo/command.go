@@ -25,8 +25,8 @@ func (d *demo) command(ctx context.Context, argv ...string) *exec.Cmd {
 	return cmd
 }
 
-// show runs a program and prints its output.
-func (d *demo) show(ctx context.Context, argv ...string) error {
+// display runs a program and prints its output.
+func (d *demo) display(ctx context.Context, argv ...string) error {
 	w := d.say.writer()
 	defer w.flush()
 	cmd := d.command(ctx, argv...)

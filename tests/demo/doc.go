@@ -3,6 +3,7 @@
 //
 //	up:      cluster (cluster.go) -> install -> shop -> split -> access -> canary, good and bad -> sums
 //	install: the first two of these, for the end-to-end tests
+//	show:    up on a cluster that has Heddle already
 //	down:    the shop and Heddle away again
 //
 // Each step says what it does, how it measured and what came out, and awaits

@@ -31,11 +31,11 @@ func (d *demo) install(ctx context.Context) error {
 	// type is established in time; kubectl then says which were not, and a
 	// second apply completes it.
 	apply := []string{d.kubectl, "apply", "--server-side", "--force-conflicts", "-k", dir}
-	if err := d.show(ctx, apply...); err != nil {
+	if err := d.display(ctx, apply...); err != nil {
 		if err := d.awaitTypes(ctx); err != nil {
 			return err
 		}
-		if err := d.show(ctx, apply...); err != nil {
+		if err := d.display(ctx, apply...); err != nil {
 			return err
 		}
 	}
@@ -49,7 +49,7 @@ func (d *demo) install(ctx context.Context) error {
 }
 
 func (d *demo) awaitTypes(ctx context.Context) error {
-	return d.show(ctx, d.kubectl, "wait", "--for=condition=Established", "--timeout=60s", "crd/meshconfigs.heddle.dev", "crd/canaries.heddle.dev")
+	return d.display(ctx, d.kubectl, "wait", "--for=condition=Established", "--timeout=60s", "crd/meshconfigs.heddle.dev", "crd/canaries.heddle.dev")
 }
 
 // buildCLI makes the heddle program that the demo and the user look with.
@@ -58,21 +58,12 @@ func (d *demo) buildCLI(ctx context.Context) error {
 	if err := os.MkdirAll("bin", 0o755); err != nil {
 		return fmt.Errorf("build heddle: %w", err)
 	}
-	return d.show(ctx, "go", "build", "-o", d.cli, "./cmd/heddle")
+	return d.display(ctx, "go", "build", "-o", d.cli, "./cmd/heddle")
 }
 
 // down removes the shop and Heddle; the cluster stays.
 func (d *demo) down(ctx context.Context) error {
-	if d.kubeconfig == "" {
-		d.ours = true
-		path, err := d.output(ctx, "go", "run", "./tests/lab", "kubeconfig")
-		if err != nil {
-			return err
-		}
-		d.kubeconfig = lastLine(path)
-	}
-	d.say.step("Looking for the cluster")
-	if err := d.connect(ctx); err != nil {
+	if err := d.find(ctx); err != nil {
 		return err
 	}
 	d.say.step("Removing the shop")
@@ -80,7 +71,7 @@ func (d *demo) down(ctx context.Context) error {
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("remove the shop: %w", err)
 	}
-	if err := d.show(ctx, d.kubectl, "wait", "--for=delete", "--timeout=120s", "namespace/"+shop); err != nil {
+	if err := d.display(ctx, d.kubectl, "wait", "--for=delete", "--timeout=120s", "namespace/"+shop); err != nil {
 		return err
 	}
 	dir, err := d.overlay()
@@ -88,7 +79,7 @@ func (d *demo) down(ctx context.Context) error {
 		return err
 	}
 	d.say.step("Removing Heddle: kubectl delete -k " + dir)
-	if err := d.show(ctx, d.kubectl, "delete", "--ignore-not-found", "--timeout=120s", "-k", dir); err != nil {
+	if err := d.display(ctx, d.kubectl, "delete", "--ignore-not-found", "--timeout=120s", "-k", dir); err != nil {
 		return err
 	}
 	d.say.step("Done")
@@ -132,7 +123,7 @@ func (d *demo) openShop(ctx context.Context) error {
 	}
 	d.say.tellf("")
 	d.say.tellf("$ heddle proxy status -n shop")
-	return d.show(ctx, d.cli, "proxy", "status", "-n", shop)
+	return d.display(ctx, d.cli, "proxy", "status", "-n", shop)
 }
 
 // accepted awaits what the operator says of an object it understood.

@@ -31,7 +31,7 @@ func main() {
 }
 
 func run(ctx context.Context, args []string) error {
-	const usage = "usage: demo up|install|down [flags]"
+	const usage = "usage: demo up|install|show|down [flags]"
 	if len(args) == 0 {
 		return errors.New(usage)
 	}
@@ -48,6 +48,8 @@ func run(ctx context.Context, args []string) error {
 		return d.up(ctx)
 	case "install":
 		return d.install(ctx)
+	case "show":
+		return d.show(ctx)
 	case "down":
 		return d.down(ctx)
 	}

@@ -63,7 +63,7 @@ func (d *demo) release(ctx context.Context, title, version string, errorPercent 
 	go func() {
 		defer close(followed)
 		// It ends when it is stopped, which is no error to speak of.
-		_ = d.show(ctx, d.cli, "canary", "get", "checkout", "-n", shop, "-w")
+		_ = d.display(ctx, d.cli, "canary", "get", "checkout", "-n", shop, "-w")
 	}()
 	err = d.await(ctx, checkout, releaseDeadline, "in phase "+want, inPhase(revisionOf(before), want))
 	// Let the last line be printed before its printer is stopped.

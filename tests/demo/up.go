@@ -14,8 +14,26 @@ const badVersion = "v3"
 // up shows everything, in order. It leaves the mesh running.
 func (d *demo) up(ctx context.Context) error {
 	d.say.linef("Heddle's demo: a real cluster, a mesh, a split, access rules, a good and a bad release.")
+	if err := d.install(ctx); err != nil {
+		return err
+	}
+	return d.tour(ctx)
+}
+
+// show is up on a cluster that has Heddle already.
+func (d *demo) show(ctx context.Context) error {
+	if err := d.find(ctx); err != nil {
+		return err
+	}
+	if err := d.buildCLI(ctx); err != nil {
+		return err
+	}
+	return d.tour(ctx)
+}
+
+func (d *demo) tour(ctx context.Context) error {
 	for _, step := range []func(context.Context) error{
-		d.install, d.openShop, d.showSplit, d.showAccess, d.showCanary, d.showCounts, d.showMemory, d.showCheck,
+		d.openShop, d.showSplit, d.showAccess, d.showCanary, d.showCounts, d.showMemory, d.showCheck,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -72,7 +90,7 @@ func (d *demo) showMemory(ctx context.Context) error {
 
 func (d *demo) showCheck(ctx context.Context) error {
 	d.say.step("$ heddle check")
-	return d.show(ctx, d.cli, "check")
+	return d.display(ctx, d.cli, "check")
 }
 
 func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
