@@ -7,6 +7,8 @@ import (
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	dnscommonv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/clusters/common/dns/v3"
+	dnsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/clusters/dns/v3"
 	credentialv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/credential_injector/v3"
 	codecv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/upstream_codec/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
@@ -38,14 +40,18 @@ func (b *builder) xds(s Settings) *clusterv3.Cluster {
 		b.err = err
 	}
 	return &clusterv3.Cluster{
-		Name:                 ClusterXDS,
-		ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STRICT_DNS},
-		ConnectTimeout:       durationpb.New(2 * time.Second),
-		DnsLookupFamily:      clusterv3.Cluster_V4_PREFERRED,
-		DnsFailureRefreshRate: &clusterv3.Cluster_RefreshRate{
-			BaseInterval: durationpb.New(500 * time.Millisecond),
-			MaxInterval:  durationpb.New(5 * time.Second),
-		},
+		Name: ClusterXDS,
+		ClusterDiscoveryType: &clusterv3.Cluster_ClusterType{ClusterType: &clusterv3.Cluster_CustomClusterType{
+			Name: "envoy.cluster.dns",
+			TypedConfig: b.any(&dnsv3.DnsCluster{
+				DnsLookupFamily: dnscommonv3.DnsLookupFamily_V4_PREFERRED,
+				DnsFailureRefreshRate: &dnsv3.DnsCluster_RefreshRate{
+					BaseInterval: durationpb.New(500 * time.Millisecond),
+					MaxInterval:  durationpb.New(5 * time.Second),
+				},
+			}),
+		}},
+		ConnectTimeout: durationpb.New(2 * time.Second),
 		LoadAssignment: assignment(ClusterXDS, socketAddress(host, port)),
 		UpstreamConnectionOptions: &clusterv3.UpstreamConnectionOptions{
 			TcpKeepalive: &corev3.TcpKeepalive{KeepaliveTime: wrapperspb.UInt32(60)},
