@@ -59,7 +59,7 @@ func initContainer(cfg Config) *corev1.Container {
 
 // proxyContainer is the stock Envoy as native sidecar: it starts before and
 // ends after everything else in the pod.
-func proxyContainer(cfg Config, opts options) *corev1.Container {
+func proxyContainer(cfg Config, opts options, grace *int64) *corev1.Container {
 	c := &corev1.Container{
 		Name:            heddlev1alpha1.ContainerProxy,
 		Image:           cfg.ProxyImage,
@@ -95,12 +95,22 @@ func proxyContainer(cfg Config, opts options) *corev1.Container {
 		TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
 		VolumeMounts:             mounts(),
 	}
-	if cfg.SleepAction {
+	if delay := stopDelay(cfg, grace); cfg.SleepAction && delay > 0 {
 		c.Lifecycle = &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{
-			Sleep: &corev1.SleepAction{Seconds: int64(cfg.StopDelay.Seconds())},
+			Sleep: &corev1.SleepAction{Seconds: delay},
 		}}
 	}
 	return c
+}
+
+// stopDelay is how long the proxy waits before it stops, in seconds: less than
+// the pod's grace period, which the API server insists on. Zero is not at all.
+func stopDelay(cfg Config, grace *int64) int64 {
+	delay := int64(cfg.StopDelay.Seconds())
+	if grace != nil {
+		delay = min(delay, *grace-1)
+	}
+	return max(delay, 0)
 }
 
 func readyProbe(period, failures int32) *corev1.Probe {

@@ -82,7 +82,7 @@ func apply(pod *corev1.Pod, name string, cfg Config, opts options) (*corev1.Pod,
 	proxy, others := take(others, heddlev1alpha1.ContainerProxy)
 	again := init != nil && proxy != nil
 	if !again {
-		init, proxy = initContainer(cfg), proxyContainer(cfg, opts)
+		init, proxy = initContainer(cfg), proxyContainer(cfg, opts, pod.Spec.TerminationGracePeriodSeconds)
 	}
 	setEnv(init, settings)
 	out.Spec.InitContainers = append([]corev1.Container{*init, *proxy}, others...)
