@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -23,6 +24,9 @@ type demo struct {
 	cli string
 	// ours is whether the cluster is the lab.
 	ours bool
+
+	// missing names what could not be shown.
+	missing []string
 
 	config  *rest.Config
 	kube    kubernetes.Interface
@@ -91,6 +95,20 @@ func (d *demo) connect(ctx context.Context) error {
 	}
 	d.say.tellf("Kubernetes %s answers", info.GitVersion)
 	return d.findKubectl(ctx)
+}
+
+// knows is nil when the cluster serves a resource.
+func (d *demo) knows(resource schema.GroupVersionResource) error {
+	list, err := d.kube.Discovery().ServerResourcesForGroupVersion(resource.GroupVersion().String())
+	if err != nil {
+		return fmt.Errorf("look for %s: %w", resource.Resource, err)
+	}
+	for _, r := range list.APIResources {
+		if r.Name == resource.Resource {
+			return nil
+		}
+	}
+	return fmt.Errorf("the cluster has no type %s.%s", resource.Resource, resource.Group)
 }
 
 // overlay is the directory to apply: the lab's, or one made from it that takes

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -49,6 +50,9 @@ func (d *demo) tour(ctx context.Context) error {
 	d.say.tellf("  kubectl -n shop set env deployment/checkout VERSION=v4 ERROR_PERCENT=0")
 	d.say.tellf("  heddle canary get checkout -n shop -w           # and watch it being released")
 	d.say.tellf("  make demo-down                                  # when you have seen enough")
+	if len(d.missing) > 0 {
+		return fmt.Errorf("not everything could be shown: %s", strings.Join(d.missing, ", "))
+	}
 	return nil
 }
 
