@@ -39,6 +39,8 @@ type tally struct {
 	FailedByVersion map[string]int `json:"failedByVersion"`
 	// Errors counts requests without an answer.
 	Errors int `json:"errors"`
+	// LastError is what the mesh or the network said of one of them.
+	LastError string `json:"lastError"`
 }
 
 // failed is how many requests did not get a good answer.

@@ -37,7 +37,7 @@ func (d *demo) showSplit(ctx context.Context) error {
 		}
 	}
 	if n := t.failed(); n > 0 {
-		return fmt.Errorf("%d of the split's requests failed: %v", n, t.ByCode)
+		return fmt.Errorf("%d of the split's requests failed: %v %s", n, t.ByCode, t.LastError)
 	}
 	return nil
 }

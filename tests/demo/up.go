@@ -69,7 +69,7 @@ func (d *demo) showCounts(ctx context.Context) error {
 	others := t.failed() - t.FailedByVersion[badVersion]
 	d.say.tellf("%6d requests in all; failed apart from those that the bad version itself answered: %d", t.Total, others)
 	if others != 0 {
-		return fmt.Errorf("%d requests failed that the bad version did not answer: by code %v, without an answer %d", others, t.ByCode, t.Errors)
+		return fmt.Errorf("%d requests failed that the bad version did not answer: by code %v, without an answer %d %s", others, t.ByCode, t.Errors, t.LastError)
 	}
 	return nil
 }

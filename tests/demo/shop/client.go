@@ -29,7 +29,8 @@ type counts struct {
 	ByCode          map[string]int `json:"byCode"`
 	ByVersion       map[string]int `json:"byVersion"`
 	FailedByVersion map[string]int `json:"failedByVersion"`
-	// Errors counts requests without an answer, LastError is one of them.
+	// Errors counts requests without an answer. LastError is what one of them,
+	// or an answer that no version gave, said.
 	Errors    int    `json:"errors"`
 	LastError string `json:"lastError,omitempty"`
 }
@@ -38,7 +39,7 @@ func newTally() *tally {
 	return &tally{count: counts{ByCode: map[string]int{}, ByVersion: map[string]int{}, FailedByVersion: map[string]int{}}}
 }
 
-func (t *tally) answered(code int, version string) {
+func (t *tally) answered(code int, version, text string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.count.Total++
@@ -46,6 +47,9 @@ func (t *tally) answered(code int, version string) {
 	t.count.ByVersion[version]++
 	if code >= http.StatusInternalServerError {
 		t.count.FailedByVersion[version]++
+		if version == "" {
+			t.count.LastError = text
+		}
 	}
 }
 
@@ -100,7 +104,7 @@ func (c *caller) call(ctx context.Context) {
 	}
 	// What is no answer of the shop's came from the mesh.
 	_ = json.Unmarshal(raw, &a)
-	c.tally.answered(res.StatusCode, a.Version)
+	c.tally.answered(res.StatusCode, a.Version, string(raw))
 }
 
 // get sends n requests from a few workers and prints the counts.
