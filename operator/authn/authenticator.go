@@ -32,6 +32,12 @@ const (
 	// cacheFor bounds how long a revoked token is still taken.
 	cacheFor = time.Minute
 	cacheMax = 8192
+
+	// maxToken bounds what is passed on to the API server; tokens have about
+	// 1 kB.
+	maxToken = 16 << 10
+	// reviewTimeout bounds how long a stream waits for the API server.
+	reviewTimeout = 10 * time.Second
 )
 
 // ErrUnauthenticated is wrapped by every refusal of a token; other errors
@@ -74,10 +80,15 @@ func (a *Authenticator) Authenticate(ctx context.Context, token string) (Identit
 	if token == "" {
 		return Identity{}, fmt.Errorf("%w: no token", ErrUnauthenticated)
 	}
+	if len(token) > maxToken {
+		return Identity{}, fmt.Errorf("%w: a token of %d bytes; at most %d are read", ErrUnauthenticated, len(token), maxToken)
+	}
 	key := sha256.Sum256([]byte(token))
 	if identity, ok := a.cached(key); ok {
 		return identity, nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, reviewTimeout)
+	defer cancel()
 	review, err := a.client.AuthenticationV1().TokenReviews().Create(ctx, &authenticationv1.TokenReview{
 		Spec: authenticationv1.TokenReviewSpec{Token: token, Audiences: []string{heddlev1alpha1.TokenAudience}},
 	}, metav1.CreateOptions{})
@@ -133,7 +144,7 @@ func read(status authenticationv1.TokenReviewStatus) (Identity, error) {
 	}
 	account, ok := strings.CutPrefix(status.User.Username, accountPrefix)
 	namespace, name, split := strings.Cut(account, ":")
-	if !ok || !split || namespace == "" || name == "" {
+	if !ok || !split || namespace == "" || name == "" || strings.Contains(name, ":") {
 		return Identity{}, fmt.Errorf("%w: %q is not a service account", ErrUnauthenticated, status.User.Username)
 	}
 	identity := Identity{

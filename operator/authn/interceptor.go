@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"time"
 
@@ -34,7 +35,7 @@ func (a *Authenticator) Stream(server any, stream grpc.ServerStream, _ *grpc.Str
 	return handler(server, &authenticated{ServerStream: stream, ctx: ctx})
 }
 
-// Unary refuses what no stream is: nothing of the mesh is served so.
+// Unary authenticates a call before its handler sees it.
 func (a *Authenticator) Unary(ctx context.Context, request any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	identity, err := a.incoming(ctx)
 	if err != nil {
@@ -43,9 +44,17 @@ func (a *Authenticator) Unary(ctx context.Context, request any, _ *grpc.UnarySer
 	return handler(context.WithValue(ctx, contextKey{}, identity), request)
 }
 
-// deadline is the token's end on the wall clock of this process.
+// deadline is when a stream ends, on the wall clock of this process.
 func (a *Authenticator) deadline(identity Identity) time.Time {
-	return time.Now().Add(identity.Expires.Sub(a.now()))
+	return time.Now().Add(lifeOf(identity.Expires.Sub(a.now()), rand.Float64())) //nolint:gosec // jitter, not a secret
+}
+
+// lifeOf is how long a stream may last whose token has left to live: no longer
+// than the token, and up to a tenth less, so that pods that were started
+// together don't come again together. The kubelet has long renewed the token
+// by then: it does so when a fifth of its life is left.
+func lifeOf(left time.Duration, spread float64) time.Duration {
+	return left - time.Duration(spread*0.1*float64(left))
 }
 
 func (a *Authenticator) incoming(ctx context.Context) (Identity, error) {

@@ -88,6 +88,9 @@ func Parse(certPEM, keyPEM []byte) (*Authority, error) {
 	if !root.IsCA {
 		return nil, errors.New("certificate: it may not sign others (basicConstraints CA is false)")
 	}
+	if root.KeyUsage&x509.KeyUsageCertSign == 0 {
+		return nil, errors.New("certificate: it may not sign others (keyUsage lacks keyCertSign)")
+	}
 	key, ok := pair.PrivateKey.(crypto.Signer)
 	if !ok {
 		return nil, errors.New("key: it can't sign")
@@ -102,9 +105,12 @@ func (a *Authority) RootsPEM() []byte { return a.pem }
 func (a *Authority) NotAfter() time.Time { return a.root.NotAfter }
 
 // Issue signs the public key of a certificate request for the identity,
-// whatever names the request holds. It returns the chain in PEM and when it
-// ends.
+// whatever names the request holds. The identity is one of a workload: an id
+// without a path is refused. It returns the chain in PEM and when it ends.
 func (a *Authority) Issue(csrPEM []byte, id spiffeid.ID, now time.Time) (chainPEM []byte, notAfter time.Time, err error) {
+	if id.Path() == "" {
+		return nil, time.Time{}, fmt.Errorf("%q is not a workload's identity", id)
+	}
 	csr, err := ParseCSR(csrPEM)
 	if err != nil {
 		return nil, time.Time{}, err
@@ -134,14 +140,20 @@ func (a *Authority) IssueServing(dnsNames []string, now time.Time) (*tls.Certifi
 }
 
 func (a *Authority) sign(key crypto.PublicKey, names *x509.Certificate, ttl time.Duration, now time.Time) ([]byte, time.Time, error) {
-	if !now.Before(a.root.NotAfter) {
+	switch {
+	case ttl <= 0:
+		return nil, time.Time{}, fmt.Errorf("a life of %s", ttl)
+	case now.Before(a.root.NotBefore):
+		return nil, time.Time{}, fmt.Errorf("the root begins at %s, which is to come; check this node's clock", a.root.NotBefore.Format(time.RFC3339))
+	case !now.Before(a.root.NotAfter):
 		return nil, time.Time{}, fmt.Errorf("the root ended at %s; replace it in Secret %s", a.root.NotAfter.Format(time.RFC3339), SecretName)
 	}
 	serial, err := newSerial()
 	if err != nil {
 		return nil, time.Time{}, err
 	}
-	notAfter := now.Add(ttl)
+	// Certificates count in seconds.
+	notAfter := now.Add(ttl).Truncate(time.Second)
 	if notAfter.After(a.root.NotAfter) {
 		notAfter = a.root.NotAfter
 	}
@@ -156,7 +168,7 @@ func (a *Authority) sign(key crypto.PublicKey, names *x509.Certificate, ttl time
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.root, key, a.key)
-	return der, notAfter.Truncate(time.Second), err
+	return der, notAfter, err
 }
 
 func newSerial() (*big.Int, error) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"time"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -20,6 +21,10 @@ import (
 
 // WebhookName is the MutatingWebhookConfiguration whose CA bundle is kept.
 const WebhookName = "heddle-injector"
+
+// retryConflict is how soon the webhook configuration is looked at again when
+// someone else has just written it.
+const retryConflict = time.Second
 
 // Publisher keeps the roots where they are needed: in ConfigMap heddle-ca of
 // every meshed namespace, from which pods trust the operator, and in the
@@ -76,7 +81,9 @@ func (p *Publisher) reconcileNamespace(ctx context.Context, request reconcile.Re
 	return reconcile.Result{}, p.EnsureNamespace(ctx, request.Name)
 }
 
-// EnsureNamespace puts the roots into the namespace if they are not there.
+// EnsureNamespace puts the roots into the namespace if they are not there. It
+// is safe to call at any time and from every replica: all write the same bytes
+// and none insists on the version it has read.
 func (p *Publisher) EnsureNamespace(ctx context.Context, namespace string) error {
 	want := map[string]string{heddlev1alpha1.CAKey: string(p.RootsPEM)}
 	var existing corev1.ConfigMap
@@ -96,7 +103,7 @@ func (p *Publisher) EnsureNamespace(ctx context.Context, namespace string) error
 	case err == nil && existing.Data[heddlev1alpha1.CAKey] != want[heddlev1alpha1.CAKey]:
 		changed := existing.DeepCopy()
 		changed.Data = want
-		err = p.Client.Update(ctx, changed)
+		err = p.Client.Patch(ctx, changed, client.MergeFrom(&existing))
 	}
 	if err != nil {
 		return fmt.Errorf("configmap %s/%s: %w", namespace, heddlev1alpha1.CAConfigMap, err)
@@ -123,7 +130,14 @@ func (p *Publisher) reconcileWebhook(ctx context.Context, request reconcile.Requ
 	if same {
 		return reconcile.Result{}, nil
 	}
-	if err := p.Client.Patch(ctx, changed, client.MergeFrom(&config)); err != nil {
+	// The patch replaces the whole list of webhooks, so it must not be applied
+	// to a version that the cache has not seen yet.
+	patch := client.MergeFromWithOptions(&config, client.MergeFromWithOptimisticLock{})
+	err := p.Client.Patch(ctx, changed, patch)
+	if apierrors.IsConflict(err) {
+		return reconcile.Result{RequeueAfter: retryConflict}, nil
+	}
+	if err != nil {
 		return reconcile.Result{}, fmt.Errorf("webhook configuration %s: %w", WebhookName, err)
 	}
 	return reconcile.Result{}, nil

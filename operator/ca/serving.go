@@ -22,7 +22,8 @@ func NewServingSource(authority *Authority, names []string, now func() time.Time
 	return &ServingSource{authority: authority, names: names, now: now}
 }
 
-// GetCertificate is for tls.Config.
+// GetCertificate is for tls.Config. Where a new certificate can't be made the
+// old one is given as long as it holds.
 func (s *ServingSource) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -35,6 +36,9 @@ func (s *ServingSource) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, 
 	}
 	cert, err := s.authority.IssueServing(s.names, now)
 	if err != nil {
+		if s.current != nil && now.Before(s.current.Leaf.NotAfter) {
+			return s.current, nil
+		}
 		return nil, err
 	}
 	s.current = cert

@@ -7,6 +7,8 @@ package status
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -21,16 +23,30 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
+	heddlev1alpha1 "github.com/heddle-mesh/heddle/crds/heddle/v1alpha1"
 	"github.com/heddle-mesh/heddle/operator/mesh"
 )
 
-const retryAfter = 2 * time.Second
+const (
+	retryAfter = 2 * time.Second
+	// resyncAfter is how often everything is compared with the API server,
+	// because an object may have been replaced by one that looks the same to
+	// the build, or its status edited by someone else.
+	resyncAfter = 5 * time.Minute
+	// maxNote is how long an Event's text may be; the API server refuses more.
+	maxNote = 1000
+	// maxMessage is how long a condition's may be.
+	maxMessage = 4000
+)
 
 // Writer brings conditions to the API server. Publish may be called from any
 // goroutine; Start does the work.
 type Writer struct {
 	Client client.Client
+	// Events may be nil: then nothing is announced.
 	Events events.EventRecorder
+	// Now is time.Now where it is nil.
+	Now func() time.Time
 
 	once sync.Once
 	wake chan struct{}
@@ -41,7 +57,12 @@ type Writer struct {
 }
 
 func (w *Writer) init() {
-	w.once.Do(func() { w.wake = make(chan struct{}, 1) })
+	w.once.Do(func() {
+		w.wake = make(chan struct{}, 1)
+		if w.Now == nil {
+			w.Now = time.Now
+		}
+	})
 }
 
 // NeedLeaderElection is true: one replica writes.
@@ -73,12 +94,16 @@ func (w *Writer) Start(ctx context.Context) error {
 	w.written = map[mesh.ObjectRef][]mesh.Finding{}
 	retry := time.NewTimer(retryAfter)
 	defer retry.Stop()
+	resync := time.NewTicker(resyncAfter)
+	defer resync.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-w.wake:
 		case <-retry.C:
+		case <-resync.C:
+			clear(w.written)
 		}
 		if !w.write(ctx) {
 			retry.Reset(retryAfter)
@@ -120,7 +145,7 @@ func (w *Writer) object(ctx context.Context, ref mesh.ObjectRef, findings []mesh
 	if err != nil {
 		return err
 	}
-	now := Conditions(before, findings, ref.Generation)
+	now := Conditions(before, findings, ref.Generation, w.Now())
 	if equality.Semantic.DeepEqual(before, now) {
 		return nil
 	}
@@ -163,12 +188,12 @@ func (w *Writer) announce(object runtime.Object, before, now []metav1.Condition)
 			// That all is well from the start is no news.
 			continue
 		}
-		w.Events.Eventf(object, nil, kind, condition.Reason, condition.Type, "%s", condition.Message)
+		w.Events.Eventf(object, nil, kind, condition.Reason, condition.Type, "%s", cut(condition.Message, maxNote))
 	}
 }
 
 func bad(c metav1.Condition) bool {
-	if c.Type == "Conflicted" {
+	if c.Type == heddlev1alpha1.ConditionConflicted {
 		return c.Status == metav1.ConditionTrue
 	}
 	return c.Status == metav1.ConditionFalse
@@ -176,25 +201,56 @@ func bad(c metav1.Condition) bool {
 
 // Conditions returns what an object's conditions become: those found, with
 // the time of the last transition kept where nothing turned. A condition that
-// is no longer found is dropped.
-func Conditions(before []metav1.Condition, findings []mesh.Finding, generation int64) []metav1.Condition {
+// is no longer found is dropped. The API server takes one condition of a type;
+// of several findings of one type the first that tells of something wrong
+// gives the reason, and the others of that kind add their messages.
+func Conditions(before []metav1.Condition, findings []mesh.Finding, generation int64, now time.Time) []metav1.Condition {
 	var out []metav1.Condition
-	for _, f := range findings {
+	for _, f := range one(findings) {
 		state := metav1.ConditionFalse
 		if f.OK {
 			state = metav1.ConditionTrue
 		}
 		condition := metav1.Condition{
-			Type: f.Type, Status: state, Reason: f.Reason, Message: f.Message, ObservedGeneration: generation,
+			Type: f.Type, Status: state, Reason: f.Reason, Message: cut(f.Message, maxMessage), ObservedGeneration: generation,
 		}
 		if old := meta.FindStatusCondition(before, f.Type); old != nil && old.Status == state {
 			condition.LastTransitionTime = old.LastTransitionTime
 		} else {
-			condition.LastTransitionTime = metav1.NewTime(time.Now().Truncate(time.Second))
+			condition.LastTransitionTime = metav1.NewTime(now.Truncate(time.Second))
 		}
 		out = append(out, condition)
 	}
 	return out
+}
+
+// one returns a finding per type, in the order of first appearance.
+func one(findings []mesh.Finding) []mesh.Finding {
+	var out []mesh.Finding
+	for _, f := range findings {
+		i := slices.IndexFunc(out, func(o mesh.Finding) bool { return o.Type == f.Type })
+		switch {
+		case i < 0:
+			out = append(out, f)
+		case !wrong(f):
+		case !wrong(out[i]):
+			out[i] = f
+		default:
+			out[i].Message += "; " + f.Message
+		}
+	}
+	return out
+}
+
+// wrong says whether a finding is something to act on.
+func wrong(f mesh.Finding) bool { return f.OK == (f.Type == heddlev1alpha1.ConditionConflicted) }
+
+// cut shortens text to at most limit bytes, at the end of a character.
+func cut(text string, limit int) string {
+	if len(text) <= limit {
+		return text
+	}
+	return strings.ToValidUTF8(text[:limit-len("...")], "") + "..."
 }
 
 func conditionsOf(object *unstructured.Unstructured) ([]metav1.Condition, error) {
