@@ -8,9 +8,11 @@ import (
 
 type metrics struct {
 	connected prometheus.Gauge
+	pushes    *prometheus.CounterVec
 	sent      *prometheus.CounterVec
 	rejected  *prometheus.CounterVec
 	stalled   prometheus.Counter
+	latency   prometheus.Histogram
 }
 
 func newMetrics() *metrics {
@@ -18,6 +20,9 @@ func newMetrics() *metrics {
 		connected: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "heddle_xds_connected_proxies", Help: "Proxies with an open stream.",
 		}),
+		pushes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "heddle_xds_pushes_total", Help: "Responses sent, by type.",
+		}, []string{"type"}),
 		sent: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "heddle_xds_resources_sent_total", Help: "Resources sent or removed, by type.",
 		}, []string{"type"}),
@@ -27,11 +32,15 @@ func newMetrics() *metrics {
 		stalled: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "heddle_xds_streams_stalled_total", Help: "Streams cut off because the proxy did not read.",
 		}),
+		latency: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "heddle_xds_publish_to_send_seconds", Help: "From a publication to the response that carries it, per response.",
+			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 16),
+		}),
 	}
 }
 
 func (m *metrics) register(to prometheus.Registerer) error {
-	for _, c := range []prometheus.Collector{m.connected, m.sent, m.rejected, m.stalled} {
+	for _, c := range []prometheus.Collector{m.connected, m.latency, m.pushes, m.sent, m.rejected, m.stalled} {
 		if err := to.Register(c); err != nil {
 			return fmt.Errorf("register xds metrics: %w", err)
 		}

@@ -2,6 +2,7 @@ package xds
 
 import (
 	"sync"
+	"time"
 )
 
 // queue holds what a stream has yet to look at: names, coalesced, so that its
@@ -13,6 +14,7 @@ type queue struct {
 
 	mu         sync.Mutex
 	names      map[string]map[string]struct{}
+	since      time.Time
 	rechecking bool
 	reissuing  bool
 }
@@ -28,14 +30,24 @@ func (q *queue) signal() {
 	}
 }
 
-func (q *queue) add(typeURL, name string) {
+// add queues a name that was published at that time.
+func (q *queue) add(typeURL, name string, at time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.names[typeURL] == nil {
-		q.names[typeURL] = map[string]struct{}{}
+	merge(q.names, typeURL, name)
+	if q.since.IsZero() {
+		q.since = at
 	}
-	q.names[typeURL][name] = struct{}{}
 	q.signal()
+}
+
+// keep puts names back for the next time the stream has reason to look.
+func (q *queue) keep(typeURL string, names map[string]struct{}) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for name := range names {
+		merge(q.names, typeURL, name)
+	}
 }
 
 // recheck asks the stream to list again what it gets without asking.
@@ -53,16 +65,31 @@ func (q *queue) reissue() {
 	q.signal()
 }
 
-func (q *queue) take() (names map[string]map[string]struct{}, recheck, reissue bool) {
+// work is what a stream has to look at.
+type work struct {
+	names map[string]map[string]struct{}
+	// since is when the oldest of what was published was published.
+	since            time.Time
+	recheck, reissue bool
+}
+
+func (q *queue) take() work {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	names, recheck, reissue = q.names, q.rechecking, q.reissuing
-	q.names, q.rechecking, q.reissuing = map[string]map[string]struct{}{}, false, false
-	return names, recheck, reissue
+	w := work{names: q.names, since: q.since, recheck: q.rechecking, reissue: q.reissuing}
+	q.names, q.since, q.rechecking, q.reissuing = map[string]map[string]struct{}{}, time.Time{}, false, false
+	return w
 }
 
 func (q *queue) pending(typeURL string) int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return len(q.names[typeURL])
+}
+
+func merge(names map[string]map[string]struct{}, typeURL, name string) {
+	if names[typeURL] == nil {
+		names[typeURL] = map[string]struct{}{}
+	}
+	names[typeURL][name] = struct{}{}
 }

@@ -16,7 +16,10 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-const defaultSendTimeout = 20 * time.Second
+const (
+	defaultSendTimeout = 20 * time.Second
+	defaultMaxNames    = 200_000
+)
 
 // Options are what a Server works with. Issuer and Client are required.
 type Options struct {
@@ -37,6 +40,12 @@ type Options struct {
 	// SendTimeout is how long a proxy may leave a response unread before its
 	// stream is cut off. Zero is 20 s.
 	SendTimeout time.Duration
+	// MaxNames is how many names one proxy may ask for or say it holds before
+	// its stream is cut off. Zero is 200,000.
+	MaxNames int
+	// OnReject is told of every refusal, by the goroutine of that stream; it
+	// must not block. Nil is told nothing.
+	OnReject func(Client, Rejection)
 }
 
 // Server is the delta ADS server. The zero value is not usable.
@@ -49,6 +58,8 @@ type Server struct {
 	ready chan struct{}
 	once  sync.Once
 	snap  atomic.Pointer[Snapshot]
+	// quarantine outlives the streams.
+	quarantine *quarantine
 
 	mu      sync.Mutex
 	streams map[*stream]struct{}
@@ -69,14 +80,18 @@ func NewServer(opts Options) (*Server, error) {
 	if opts.SendTimeout == 0 {
 		opts.SendTimeout = defaultSendTimeout
 	}
+	if opts.MaxNames == 0 {
+		opts.MaxNames = defaultMaxNames
+	}
 	s := &Server{
-		opts:     opts,
-		metrics:  newMetrics(),
-		ready:    make(chan struct{}),
-		streams:  map[*stream]struct{}{},
-		named:    map[string]map[string]map[*stream]struct{}{},
-		wildcard: map[string]map[*stream]struct{}{},
-		pods:     map[PodKey]map[*stream]struct{}{},
+		opts:       opts,
+		metrics:    newMetrics(),
+		ready:      make(chan struct{}),
+		streams:    map[*stream]struct{}{},
+		quarantine: newQuarantine(),
+		named:      map[string]map[string]map[*stream]struct{}{},
+		wildcard:   map[string]map[*stream]struct{}{},
+		pods:       map[PodKey]map[*stream]struct{}{},
 	}
 	if opts.Registerer != nil {
 		if err := s.metrics.register(opts.Registerer); err != nil {
@@ -98,15 +113,16 @@ func (s *Server) Register(registrar grpc.ServiceRegistrar) {
 func (s *Server) Publish(snapshot Snapshot, change Change) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	at := s.opts.Now()
 	s.snap.Store(&snapshot)
 	s.once.Do(func() { close(s.ready) })
 	for typeURL, names := range change.Names {
 		for _, name := range names {
 			for st := range s.named[typeURL][name] {
-				st.queue.add(typeURL, name)
+				st.queue.add(typeURL, name, at)
 			}
 			for st := range s.wildcard[typeURL] {
-				st.queue.add(typeURL, name)
+				st.queue.add(typeURL, name, at)
 			}
 		}
 	}
@@ -114,6 +130,49 @@ func (s *Server) Publish(snapshot Snapshot, change Change) {
 		for st := range s.pods[pod] {
 			st.queue.recheck()
 		}
+	}
+}
+
+// Acknowledged returns how many of the connected proxies that are to have the
+// resource hold that version of it, and how many are to have it. Its cost is
+// that of the streams concerned.
+func (s *Server) Acknowledged(typeURL, name, version string) (acked, subscribed int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	count := func(st *stream, named bool) {
+		st.mu.Lock()
+		defer st.mu.Unlock()
+		sub := st.subscriptions[typeURL]
+		if _, sent := sub.sent[name]; !named && !sent {
+			return
+		}
+		subscribed++
+		if sub.acked[name] == version {
+			acked++
+		}
+	}
+	for st := range s.named[typeURL][name] {
+		count(st, true)
+	}
+	for st := range s.wildcard[typeURL] {
+		if _, both := s.named[typeURL][name][st]; !both {
+			count(st, false)
+		}
+	}
+	return acked, subscribed
+}
+
+// rejected books a refusal.
+func (s *Server) rejected(st *stream, typeURL string, rejection Rejection) {
+	s.metrics.rejected.WithLabelValues(rejection.Type).Inc()
+	s.opts.Log.Info("a proxy refused a resource and keeps the one before",
+		"namespace", st.client.Namespace, "pod", st.client.Pod, "type", rejection.Type,
+		"name", rejection.Name, "origin", rejection.Origin, "message", rejection.Message)
+	if typeURL != typeSecret {
+		s.quarantine.add(st.refusal(typeURL, rejection.Name, rejection.Version), rejection)
+	}
+	if s.opts.OnReject != nil {
+		s.opts.OnReject(st.client, rejection)
 	}
 }
 
@@ -203,6 +262,9 @@ func (s *Server) remove(st *stream) {
 func (s *Server) subscribe(st *stream, typeURL string, add, removed []string, wildcard bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if _, open := s.streams[st]; !open {
+		return // the handler has ended; nothing would take it out again
+	}
 	sub := st.subscriptions[typeURL]
 	if s.named[typeURL] == nil {
 		s.named[typeURL] = map[string]map[*stream]struct{}{}

@@ -15,21 +15,21 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-const (
-	identityName = "identity"
-	reissueAfter = time.Second
-)
+// maxOutstanding is how many responses of one type a proxy may leave
+// unanswered before what changes meanwhile is gathered.
+const maxOutstanding = 16
 
-// stream serves one proxy. Everything but queue and report is touched only by
-// the goroutine that runs it.
+// stream serves one proxy. Everything but queue and what mu guards is touched
+// only by the goroutine that runs it.
 type stream struct {
 	server    *Server
 	rpc       discoveryv3.AggregatedDiscoveryService_DeltaAggregatedResourcesServer
 	client    Client
 	queue     *queue
 	connected time.Time
-	// stalled is closed when a send takes too long.
+	// stalled is closed, by stall, when a send takes too long.
 	stalled chan struct{}
+	stall   func()
 
 	csr           []byte
 	version       string
@@ -37,18 +37,29 @@ type stream struct {
 	subscriptions map[string]*subscription
 	// removals wait until what was sent before them is acknowledged.
 	removals map[string]map[string]struct{}
-	secret   *Resource
-	expires  time.Time
 	renew    *time.Timer
 
+	// secret is the proxy's own certificate; a stale one is still the one in
+	// force until another is made. failures and notBefore slow down
+	// repetition.
+	secret    *Resource
+	stale     bool
+	expires   time.Time
+	failures  int
+	notBefore time.Time
+
+	// mu guards report, and sent and acked of the subscriptions against
+	// readers from outside.
 	mu     sync.Mutex
 	report ProxyStatus
 }
 
 func newStream(server *Server, rpc discoveryv3.AggregatedDiscoveryService_DeltaAggregatedResourcesServer, client Client) *stream {
+	stalled := make(chan struct{})
 	st := &stream{
 		server: server, rpc: rpc, client: client, queue: newQueue(), connected: server.opts.Now(),
-		stalled:       make(chan struct{}),
+		stalled:       stalled,
+		stall:         sync.OnceFunc(func() { close(stalled) }),
 		subscriptions: map[string]*subscription{},
 		removals:      map[string]map[string]struct{}{},
 		renew:         time.NewTimer(time.Hour),
@@ -81,8 +92,8 @@ func (st *stream) run(ctx context.Context, requests <-chan *discoveryv3.DeltaDis
 		case <-st.queue.wake:
 			err = st.flush()
 		case <-st.renew.C:
-			st.secret = nil
-			st.force(typeSecret, identityName)
+			st.stale, st.notBefore = true, time.Time{}
+			st.queue.keep(typeSecret, map[string]struct{}{identityName: {}})
 			err = st.flush()
 		}
 		if err != nil {
@@ -121,12 +132,17 @@ func (st *stream) request(request *discoveryv3.DeltaDiscoveryRequest) error {
 		st.answered(typeURL, sub, request)
 	}
 	wildcardBefore := sub.wildcard
+	st.mu.Lock()
 	added, removed := sub.update(request, !seen)
+	st.mu.Unlock()
+	if st.remembered() > st.server.opts.MaxNames {
+		return status.Error(codes.ResourceExhausted, "the proxy asks for too many names")
+	}
 	if len(added)+len(removed) > 0 || wildcardBefore != sub.wildcard {
 		st.server.subscribe(st, typeURL, added, removed, sub.wildcard)
 	}
-	for _, name := range added {
-		st.queue.add(typeURL, name)
+	for _, name := range slices.Concat(added, removed) {
+		st.queue.keep(typeURL, map[string]struct{}{name: {}})
 	}
 	if sub.wildcard && !wildcardBefore {
 		st.everything(typeURL, sub)
@@ -140,64 +156,65 @@ func (st *stream) request(request *discoveryv3.DeltaDiscoveryRequest) error {
 	return st.flush()
 }
 
+func (st *stream) remembered() int {
+	total := 0
+	for _, sub := range st.subscriptions {
+		total += sub.size()
+	}
+	return total
+}
+
 // everything queues all names of a wildcard type: those there are and those
 // the proxy still holds.
 func (st *stream) everything(typeURL string, sub *subscription) {
+	names := map[string]struct{}{}
 	for _, name := range st.server.snapshot().Wildcard(st.client, typeURL) {
-		st.queue.add(typeURL, name)
+		names[name] = struct{}{}
 	}
 	for name := range sub.sent {
-		st.queue.add(typeURL, name)
+		names[name] = struct{}{}
 	}
+	st.queue.keep(typeURL, names)
 }
 
 func (st *stream) answered(typeURL string, sub *subscription, request *discoveryv3.DeltaDiscoveryRequest) {
-	for _, rejection := range sub.answer(request, st.server.opts.Now()) {
-		st.server.metrics.rejected.WithLabelValues(rejection.Type).Inc()
-		st.server.opts.Log.Info("a proxy refused a resource and keeps the one before",
-			"namespace", st.client.Namespace, "pod", st.client.Pod, "type", rejection.Type,
-			"name", rejection.Name, "origin", rejection.Origin, "message", rejection.Message)
-		if typeURL == typeSecret && rejection.Name == identityName {
-			// Envoy heals only from changed bytes.
-			st.renew.Reset(reissueAfter)
-		}
+	answers := slices.ContainsFunc(sub.outstanding[request.GetResponseNonce()], func(r *Resource) bool {
+		return typeURL == typeSecret && r.Name == identityName
+	})
+	st.mu.Lock()
+	rejections := sub.answer(request, st.server.opts.Now())
+	st.mu.Unlock()
+	refusedIdentity := false
+	for _, rejection := range rejections {
+		st.server.rejected(st, typeURL, rejection)
+		refusedIdentity = refusedIdentity || typeURL == typeSecret && rejection.Name == identityName
+	}
+	if answers {
+		st.identityAnswered(refusedIdentity)
 	}
 }
-
-func (st *stream) force(typeURL, name string) {
-	if sub := st.subscriptions[typeURL]; sub != nil && sub.wants(name) {
-		st.queue.add(typeURL, name)
-	}
-}
-
 
 // flush sends what is queued, in order; removals come when nothing sent
 // before is unanswered.
 func (st *stream) flush() error {
-	names, recheck, reissue := st.queue.take()
-	if reissue {
-		st.secret = nil
-		merge(names, typeSecret, identityName)
+	todo := st.queue.take()
+	if todo.reissue {
+		st.stale, st.notBefore = true, time.Time{}
+		merge(todo.names, typeSecret, identityName)
 	}
-	if recheck {
-		for typeURL, sub := range st.subscriptions {
-			if !sub.wildcard {
-				continue
-			}
-			for _, name := range st.server.snapshot().Wildcard(st.client, typeURL) {
-				merge(names, typeURL, name)
-			}
-			for name := range sub.sent {
-				merge(names, typeURL, name)
-			}
-		}
+	if todo.recheck {
+		st.recheck(todo.names)
 	}
 	for _, typeURL := range sendOrder {
 		sub := st.subscriptions[typeURL]
-		if sub == nil || len(names[typeURL]) == 0 {
+		if sub == nil || len(todo.names[typeURL]) == 0 {
 			continue
 		}
-		resources, gone := st.difference(typeURL, sub, names[typeURL])
+		if len(sub.outstanding) >= maxOutstanding {
+			st.queue.keep(typeURL, todo.names[typeURL])
+			continue
+		}
+		resources, gone := st.difference(typeURL, sub, todo.names[typeURL])
 		for _, name := range gone {
 			merge(st.removals, typeURL, name)
 		}
@@ -205,73 +222,106 @@ func (st *stream) flush() error {
 			if err := st.send(typeURL, resources, nil); err != nil {
 				return err
 			}
+			if !todo.since.IsZero() {
+				st.server.metrics.latency.Observe(st.server.opts.Now().Sub(todo.since).Seconds())
+			}
 		}
 	}
 	return st.sendRemovals()
 }
 
-// sendRemovals sends removals that can be sent now: at once for names that
-// the proxy waits for, else when all is acknowledged. The referring types go
-// first.
-func (st *stream) sendRemovals() error {
-	quiet := true
-	for _, sub := range st.subscriptions {
-		quiet = quiet && len(sub.outstanding) == 0
-	}
-	for _, typeURL := range slices.Backward(sendOrder) {
-		sub := st.subscriptions[typeURL]
-		var now []string
-		for _, name := range slices.Sorted(maps.Keys(st.removals[typeURL])) {
-			_, holds := sub.sent[name]
-			_, waits := sub.force[name]
-			switch {
-			case st.resource(typeURL, name) != nil:
-				// It is there again; the change that brought it is queued.
-				delete(st.removals[typeURL], name)
-			case quiet || (waits && !holds):
-				now = append(now, name)
-				delete(st.removals[typeURL], name)
-				delete(sub.sent, name)
-				delete(sub.acked, name)
-				delete(sub.rejected, name)
-				delete(sub.force, name)
+// recheck adds all that the stream gets without asking, and all it holds of
+// what it should not.
+func (st *stream) recheck(names map[string]map[string]struct{}) {
+	for typeURL, sub := range st.subscriptions {
+		if sub.wildcard {
+			for _, name := range st.server.snapshot().Wildcard(st.client, typeURL) {
+				merge(names, typeURL, name)
 			}
 		}
-		if len(now) > 0 {
-			if err := st.send(typeURL, nil, now); err != nil {
-				return err
-			}
-			if typeURL != typeCluster && typeURL != typeEndpoints {
-				quiet = false
-			}
+		// What may be seen depends on the pod as well.
+		for name := range sub.names {
+			merge(names, typeURL, name)
+		}
+		for name := range sub.sent {
+			merge(names, typeURL, name)
 		}
 	}
-	return nil
 }
 
 // difference returns what of the names must be sent and what is gone.
 func (st *stream) difference(typeURL string, sub *subscription, names map[string]struct{}) (resources []*Resource, gone []string) {
+	covers := st.coverage(typeURL, sub, len(names))
 	for _, name := range slices.Sorted(maps.Keys(names)) {
 		version, holds := sub.sent[name]
 		_, forced := sub.force[name]
 		if !sub.wants(name) {
 			continue
 		}
-		resource := st.resource(typeURL, name)
-		if resource == nil && typeURL == typeEndpoints && !holds {
-			resource = emptyAssignment(name)
+		var resource *Resource
+		if covers(name) {
+			resource = st.resource(typeURL, name)
+		}
+		if resource == nil && typeURL == typeEndpoints {
+			if empty := emptyAssignment(name); forced || !holds || version == empty.Version {
+				resource = empty
+			}
 		}
 		switch {
 		case resource == nil:
 			if holds || forced {
 				gone = append(gone, name)
 			}
-		case forced || !holds || version != resource.Version:
+		case holds && !forced && version == resource.Version:
+		case version != resource.Version && st.quarantined(typeURL, sub, resource):
+			if forced && !holds {
+				gone = append(gone, name) // the proxy waits for an answer
+			}
+		default:
 			resources = append(resources, resource)
 			delete(sub.force, name)
+			delete(st.removals[typeURL], name)
 		}
 	}
 	return resources, gone
+}
+
+// coverage returns what tells whether a name is among those the stream is to
+// have: asked for by name, or one of everything. n is how often it is asked.
+func (st *stream) coverage(typeURL string, sub *subscription, n int) func(name string) bool {
+	var everything []string
+	if sub.wildcard {
+		everything = st.server.snapshot().Wildcard(st.client, typeURL)
+	}
+	contains := func(name string) bool { return slices.Contains(everything, name) }
+	if n > 8 {
+		set := make(map[string]struct{}, len(everything))
+		for _, name := range everything {
+			set[name] = struct{}{}
+		}
+		contains = func(name string) bool { _, ok := set[name]; return ok }
+	}
+	return func(name string) bool {
+		_, named := sub.names[name]
+		return named || sub.wildcard && contains(name)
+	}
+}
+
+// quarantined is true if this proxy has refused this very content before.
+// Secrets are left out: what was wrong may have been a file in the pod.
+func (st *stream) quarantined(typeURL string, sub *subscription, r *Resource) bool {
+	if typeURL == typeSecret {
+		return false
+	}
+	rejection, found := st.server.quarantine.find(st.refusal(typeURL, r.Name, r.Version), st.server.opts.Now())
+	if found {
+		sub.rejected[r.Name] = rejection
+	}
+	return found
+}
+
+func (st *stream) refusal(typeURL, name, version string) refusal {
+	return refusal{podUID: st.client.PodUID, typeURL: typeURL, name: name, version: version}
 }
 
 func (st *stream) resource(typeURL, name string) *Resource {
@@ -281,29 +331,13 @@ func (st *stream) resource(typeURL, name string) *Resource {
 	return st.server.snapshot().Resource(st.client, typeURL, name)
 }
 
-// identity returns the proxy's own certificate, made when there is none.
-func (st *stream) identity() *Resource {
-	if st.secret != nil {
-		return st.secret
-	}
-	secret, renewAt, expires, err := st.server.opts.Issuer.Identity(st.client, st.csr)
-	now := st.server.opts.Now()
-	if err != nil {
-		st.server.opts.Log.Error(err, "no certificate for a proxy", "namespace", st.client.Namespace, "pod", st.client.Pod)
-		st.renew.Reset(reissueAfter)
-		return nil
-	}
-	st.secret, st.expires = secret, expires
-	st.renew.Reset(max(renewAt.Sub(now), reissueAfter))
-	return secret
-}
-
 // emptyAssignment answers for endpoints that nobody has, so that a cluster
 // does not wait for them.
 func emptyAssignment(name string) *Resource {
 	resource, err := NewResource(name, "", &endpointv3.ClusterLoadAssignment{ClusterName: name})
 	if err != nil {
-		return nil
+		// Only a name that is not UTF-8, which no request can carry.
+		return &Resource{Name: name}
 	}
 	return resource
 }
@@ -313,22 +347,20 @@ func (st *stream) send(typeURL string, resources []*Resource, removed []string) 
 	nonce := strconv.FormatUint(st.nonce, 10)
 	response := &discoveryv3.DeltaDiscoveryResponse{TypeUrl: typeURL, Nonce: nonce, RemovedResources: removed}
 	sub := st.subscriptions[typeURL]
+	st.mu.Lock()
 	for _, r := range resources {
 		response.Resources = append(response.Resources, &discoveryv3.Resource{Name: r.Name, Version: r.Version, Resource: r.Body})
 		sub.sent[r.Name] = r.Version
+		delete(sub.rejected, r.Name)
 	}
+	st.mu.Unlock()
 	sub.outstanding[nonce] = resources
-	timer := time.AfterFunc(st.server.opts.SendTimeout, func() { close(st.stalled) })
+	timer := time.AfterFunc(st.server.opts.SendTimeout, st.stall)
 	err := st.rpc.Send(response)
-	if timer.Stop() && err == nil {
+	timer.Stop()
+	if err == nil {
+		st.server.metrics.pushes.WithLabelValues(shortNames[typeURL]).Inc()
 		st.server.metrics.sent.WithLabelValues(shortNames[typeURL]).Add(float64(len(resources) + len(removed)))
 	}
 	return err
-}
-
-func merge(names map[string]map[string]struct{}, typeURL, name string) {
-	if names[typeURL] == nil {
-		names[typeURL] = map[string]struct{}{}
-	}
-	names[typeURL][name] = struct{}{}
 }

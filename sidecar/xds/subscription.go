@@ -1,10 +1,6 @@
 package xds
 
 import (
-	"slices"
-	"strings"
-	"time"
-
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 )
 
@@ -28,7 +24,8 @@ var shortNames = map[string]string{
 }
 
 // subscription is one stream's dealings with one type. Only the stream's own
-// goroutine touches it, except indexed, which the server's lock guards.
+// goroutine changes it. Others read indexed under the server's lock, sent and
+// acked under the stream's.
 type subscription struct {
 	wildcard bool
 	// names are those asked for by name.
@@ -61,10 +58,24 @@ func (s *subscription) wants(name string) bool {
 	return ok
 }
 
-// update takes in what a request says about names. It returns those added
-// and removed.
+// forget drops what is known of a resource that the proxy no longer holds.
+func (s *subscription) forget(name string) {
+	delete(s.sent, name)
+	delete(s.acked, name)
+	delete(s.rejected, name)
+}
+
+// size is how many names the proxy makes the server remember.
+func (s *subscription) size() int { return max(len(s.names), len(s.sent)) }
+
+// update takes in what a request says about names. It returns those to look
+// at, and those no longer asked for by name.
 func (s *subscription) update(request *discoveryv3.DeltaDiscoveryRequest, first bool) (added, removed []string) {
-	for name, version := range request.GetInitialResourceVersions() {
+	held := request.GetInitialResourceVersions()
+	if !first {
+		held = nil // only a stream's first request for a type may carry it
+	}
+	for name, version := range held {
 		s.sent[name], s.acked[name] = version, version
 	}
 	for _, name := range request.GetResourceNamesSubscribe() {
@@ -73,25 +84,12 @@ func (s *subscription) update(request *discoveryv3.DeltaDiscoveryRequest, first 
 			continue
 		}
 		s.names[name] = struct{}{}
-		if _, held := request.GetInitialResourceVersions()[name]; !held {
+		if _, ok := held[name]; !ok {
 			s.force[name] = struct{}{}
 		}
 		added = append(added, name)
 	}
-	for _, name := range request.GetResourceNamesUnsubscribe() {
-		if name == "*" {
-			s.wildcard = false
-			continue
-		}
-		delete(s.names, name)
-		delete(s.force, name)
-		removed = append(removed, name)
-		if !s.wildcard {
-			delete(s.sent, name)
-			delete(s.acked, name)
-			delete(s.rejected, name)
-		}
-	}
+	removed = s.unsubscribe(request.GetResourceNamesUnsubscribe())
 	// A first request without names means everything, for the types that
 	// have such a thing (the delta protocol's legacy wildcard; VHDS alike).
 	if first && len(request.GetResourceNamesSubscribe()) == 0 {
@@ -103,34 +101,29 @@ func (s *subscription) update(request *discoveryv3.DeltaDiscoveryRequest, first 
 	return added, removed
 }
 
-// answer takes in an acknowledgement or refusal and returns the rejections.
-// Envoy applies the good resources of a refused response and names the bad;
-// if it names none, all are taken for bad.
-func (s *subscription) answer(request *discoveryv3.DeltaDiscoveryRequest, now time.Time) []Rejection {
-	resources, ok := s.outstanding[request.GetResponseNonce()]
-	if !ok {
-		return nil
-	}
-	delete(s.outstanding, request.GetResponseNonce())
-	message := request.GetErrorDetail().GetMessage()
-	bad := func(*Resource) bool { return false }
-	if request.GetErrorDetail() != nil {
-		named := slices.ContainsFunc(resources, func(r *Resource) bool { return strings.Contains(message, r.Name) })
-		bad = func(r *Resource) bool { return !named || strings.Contains(message, r.Name) }
-	}
-	var rejections []Rejection
-	for _, r := range resources {
-		if !bad(r) {
-			s.acked[r.Name] = r.Version
-			delete(s.rejected, r.Name)
+func (s *subscription) unsubscribe(names []string) (removed []string) {
+	for _, name := range names {
+		if name == "*" {
+			s.wildcard = false
+			for held := range s.sent {
+				if _, named := s.names[held]; !named {
+					s.forget(held)
+				}
+			}
 			continue
 		}
-		rejection := Rejection{
-			Type: shortNames[request.GetTypeUrl()], Name: r.Name, Version: r.Version,
-			Origin: r.Origin, Message: message, Since: now,
+		if _, ok := s.names[name]; !ok {
+			continue
 		}
-		s.rejected[r.Name] = rejection
-		rejections = append(rejections, rejection)
+		delete(s.names, name)
+		delete(s.force, name)
+		removed = append(removed, name)
+		if s.wildcard {
+			// The proxy has dropped it and can't tell whether it is among
+			// everything; it must be told.
+			s.force[name] = struct{}{}
+		}
+		s.forget(name)
 	}
-	return rejections
+	return removed
 }
