@@ -2,7 +2,6 @@ package inject
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -55,22 +54,5 @@ func (h *handler) Handle(ctx context.Context, req admission.Request) admission.R
 	if err != nil {
 		return admission.Errored(http.StatusInternalServerError, err)
 	}
-	return patch(pod, injected).WithWarnings(warnings...)
-}
-
-// patch compares two typed pods rather than the request's bytes: fields this
-// program doesn't know are in neither and so survive.
-func patch(before, after *corev1.Pod) admission.Response {
-	if before == after {
-		return admission.Allowed("")
-	}
-	from, err := json.Marshal(before)
-	if err != nil {
-		return admission.Errored(http.StatusInternalServerError, fmt.Errorf("encode pod: %w", err))
-	}
-	to, err := json.Marshal(after)
-	if err != nil {
-		return admission.Errored(http.StatusInternalServerError, fmt.Errorf("encode injected pod: %w", err))
-	}
-	return admission.PatchResponseFromRaw(from, to)
+	return admission.Patched("", operations(pod, injected)...).WithWarnings(warnings...)
 }

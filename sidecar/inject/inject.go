@@ -196,7 +196,7 @@ func appContainers(pod *corev1.Pod) []*corev1.Container {
 	var out []*corev1.Container
 	for _, list := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
 		for i := range list {
-			if list[i].Name != heddlev1alpha1.ContainerInit && list[i].Name != heddlev1alpha1.ContainerProxy {
+			if !isOurs(&list[i]) {
 				out = append(out, &list[i])
 			}
 		}
