@@ -67,7 +67,7 @@ build: ## Build heddle, heddle-operator and heddle-init into bin/
 
 .PHONY: image
 image: ## Make the images: into the lab, or pushed to IMG=registry/prefix
-	@go run ./tests/lab images $(if $(IMG),-img "$(IMG)")
+	@go run ./tests/lab images $(if $(IMG),-img "$(IMG)" heddle-operator heddle-init envoy prometheus shop)
 
 .PHONY: install
 install: ## Install Heddle on KUBECONFIG's cluster (kustomize/default)

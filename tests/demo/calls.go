@@ -32,11 +32,9 @@ type tally struct {
 	Total int `json:"total"`
 	// ByCode counts answers by HTTP status.
 	ByCode map[string]int `json:"byCode"`
-	// ByVersion counts answers by the version that gave them.
+	// ByVersion counts answers by the version that gave them; what the mesh
+	// answered is in none.
 	ByVersion map[string]int `json:"byVersion"`
-	// FailedByVersion counts answers of 500 and above by the version that
-	// gave them; those the mesh gave are under the empty name.
-	FailedByVersion map[string]int `json:"failedByVersion"`
 	// Errors counts requests without an answer.
 	Errors int `json:"errors"`
 	// LastError is what the mesh or the network said of one of them.
@@ -50,6 +48,19 @@ func (t tally) failed() int {
 		if !strings.HasPrefix(code, "2") {
 			n += count
 		}
+	}
+	return n
+}
+
+// unanswered is how many requests no version of the app answered: those that
+// failed on their way.
+func (t tally) unanswered() int {
+	n := t.Errors
+	for _, count := range t.ByCode {
+		n += count
+	}
+	for _, count := range t.ByVersion {
+		n -= count
 	}
 	return n
 }

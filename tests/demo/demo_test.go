@@ -75,6 +75,17 @@ func TestTallyFailed(t *testing.T) {
 	}
 }
 
+func TestTallyUnanswered(t *testing.T) {
+	t.Parallel()
+	got := tally{
+		Total: 12, ByCode: map[string]int{"200": 7, "500": 2, "503": 1}, Errors: 2,
+		ByVersion: map[string]int{"v2": 5, "v3": 4},
+	}.unanswered()
+	if got != 3 {
+		t.Errorf("unanswered = %d, want 3: one answered by the mesh, two not at all", got)
+	}
+}
+
 func TestShares(t *testing.T) {
 	t.Parallel()
 	got := shares(tally{Total: 1000, ByVersion: map[string]int{"v1": 905, "v2": 95}}, map[string]int{"v1": 90, "v2": 10})

@@ -36,12 +36,12 @@ func (d *demo) showCanary(ctx context.Context) error {
 	if err := d.release(ctx, "A good release: checkout v2", "v2", 0, "Succeeded"); err != nil {
 		return err
 	}
-	return d.release(ctx, "A bad release: checkout v3 answers 20 % of its requests with 500", "v3", 20, "Failed")
+	return d.release(ctx, "A bad release: checkout v3 answers 20 % of its requests with 500", "v3", 0.2, "Failed")
 }
 
 // release changes the Deployment as any user would, prints the canary's
 // transitions and waits for the end that is expected.
-func (d *demo) release(ctx context.Context, title, version string, errorPercent int, want string) error {
+func (d *demo) release(ctx context.Context, title, version string, errorRate float64, want string) error {
 	d.say.step(title)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -52,7 +52,7 @@ func (d *demo) release(ctx context.Context, title, version string, errorPercent 
 	env := []map[string]string{
 		{"name": "NAME", "value": "checkout"},
 		{"name": "VERSION", "value": version},
-		{"name": "ERROR_PERCENT", "value": fmt.Sprint(errorPercent)},
+		{"name": "ERROR_RATE", "value": fmt.Sprint(errorRate)},
 	}
 	containers := []map[string]any{{"name": "shop", "env": env}}
 	patch, err := json.Marshal(map[string]any{"spec": map[string]any{"template": map[string]any{"spec": map[string]any{"containers": containers}}}})

@@ -9,9 +9,6 @@ import (
 	"time"
 )
 
-// badVersion is the release that answers some requests with errors.
-const badVersion = "v3"
-
 // up shows everything, in order. It leaves the mesh running.
 func (d *demo) up(ctx context.Context) error {
 	d.say.linef("Heddle's demo: a real cluster, a mesh, a split, access rules, a good and a bad release.")
@@ -47,7 +44,7 @@ func (d *demo) tour(ctx context.Context) error {
 	d.say.tellf("  heddle proxy status -n shop")
 	d.say.tellf("  kubectl -n shop get trafficsplits,traffictargets,canaries")
 	d.say.tellf("  kubectl -n shop edit trafficsplit cart          # other weights")
-	d.say.tellf("  kubectl -n shop set env deployment/checkout VERSION=v4 ERROR_PERCENT=0")
+	d.say.tellf("  kubectl -n shop set env deployment/checkout VERSION=v4 ERROR_RATE=0")
 	d.say.tellf("  heddle canary get checkout -n shop -w           # and watch it being released")
 	d.say.tellf("  make demo-down                                  # when you have seen enough")
 	if len(d.missing) > 0 {
@@ -64,12 +61,13 @@ func (d *demo) showCounts(ctx context.Context) error {
 		return err
 	}
 	for _, version := range sorted(t.ByVersion) {
-		d.say.tellf("%6d requests answered by %s, %d of them with an error", t.ByVersion[version], version, t.FailedByVersion[version])
+		d.say.tellf("%6d requests answered by %s", t.ByVersion[version], version)
 	}
-	others := t.failed() - t.FailedByVersion[badVersion]
-	d.say.tellf("%6d requests in all; failed apart from those that the bad version itself answered: %d", t.Total, others)
+	others := t.unanswered()
+	d.say.tellf("%6d requests in all, %d of them failed", t.Total, t.failed())
+	d.say.tellf("%6d of these by the bad version's own answers, %d otherwise", t.failed()-others, others)
 	if others != 0 {
-		return fmt.Errorf("%d requests failed that the bad version did not answer: by code %v, without an answer %d %s", others, t.ByCode, t.Errors, t.LastError)
+		return fmt.Errorf("%d requests got no answer of the app's: by code %v, without an answer %d %s", others, t.ByCode, t.Errors, t.LastError)
 	}
 	return nil
 }

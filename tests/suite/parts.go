@@ -139,7 +139,8 @@ func envoyPart(t tree) part {
 		return p
 	}
 	if t.lab {
-		p.steps = append(p.steps, lab("build"))
+		// Making the assets fetches Envoy along.
+		p.steps = append(p.steps, lab("envtest-assets"))
 	}
 	p.steps = append(p.steps, goTest(pkgs...))
 	return p
