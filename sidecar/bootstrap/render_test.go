@@ -92,10 +92,10 @@ func TestRenderGolden(t *testing.T) {
 
 func TestSecretsGolden(t *testing.T) {
 	t.Parallel()
-	for name, make := range map[string]func() ([]byte, error){"sds-token.yaml": TokenSecret, "sds-xds-ca.yaml": XDSCASecret} {
+	for name, render := range map[string]func() ([]byte, error){"sds-token.yaml": TokenSecret, "sds-xds-ca.yaml": XDSCASecret} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			raw, err := make()
+			raw, err := render()
 			if err != nil {
 				t.Fatal(err)
 			}

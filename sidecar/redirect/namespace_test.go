@@ -108,8 +108,8 @@ func (ns *namespace) call(uid uint32, network, from, to string) string {
 	_ = ns.do(func() error {
 		// Only this thread's file system user changes, which is the one
 		// that the kernel stores as the socket's owner.
-		syscall.RawSyscall(syscall.SYS_SETFSUID, uintptr(uid), 0, 0)
-		defer syscall.RawSyscall(syscall.SYS_SETFSUID, 0, 0, 0)
+		becomeThread(uid)
+		defer becomeThread(0)
 		dialer := net.Dialer{Timeout: time.Second}
 		if from != "" {
 			dialer.LocalAddr = &net.TCPAddr{IP: net.ParseIP(from)}
@@ -136,6 +136,12 @@ func (ns *namespace) call(uid uint32, network, from, to string) string {
 		return nil
 	})
 	return said
+}
+
+// becomeThread cannot tell whether it worked: the call returns the previous
+// user either way.
+func becomeThread(uid uint32) {
+	_, _, _ = syscall.RawSyscall(syscall.SYS_SETFSUID, uintptr(uid), 0, 0)
 }
 
 // originalDestination is SO_ORIGINAL_DST, as Envoy's listener filter reads it.
