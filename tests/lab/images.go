@@ -37,7 +37,7 @@ type recipe struct {
 var recipes = map[string]recipe{
 	"heddle-operator": {tag: "dev", program: "./cmd/heddle-operator"},
 	"heddle-init":     {tag: "dev", program: "./cmd/heddle-init"},
-	"shop":            {tag: "dev", program: "./tests/lab/shop"},
+	"shop":            {tag: "dev", program: "./tests/demo/shop"},
 	"pause":           {tag: "1", program: "./tests/lab/pause"},
 	"coredns":         {tag: "1", binary: func(l *lab) (string, error) { return l.coredns(), nil }},
 	"envoy":           {tag: envoyVersion, binary: func(l *lab) (string, error) { return l.envoy(), nil }},
@@ -129,8 +129,8 @@ func (l *lab) image(ctx context.Context, image string) (v1.Image, error) {
 		if err := goBuild(ctx, ".", r.program, binary, "-s -w"); err != nil {
 			return nil, err
 		}
-		files["usr/bin/"+image] = binary
-		return assemble(image, files)
+		files[image] = binary
+		return assemble("/"+image, files)
 	}
 	binary, err := r.binary(l)
 	if err != nil {
@@ -144,7 +144,7 @@ func (l *lab) image(ctx context.Context, image string) (v1.Image, error) {
 	for _, library := range libraries {
 		files[strings.TrimPrefix(library, "/")] = library
 	}
-	return assemble(image, files)
+	return assemble("/usr/bin/"+image, files)
 }
 
 // libraries lists the shared objects of a dynamic binary. A static one has
@@ -167,7 +167,7 @@ func libraries(ctx context.Context, binary string) ([]string, error) {
 }
 
 // assemble makes an image of one layer; equal files give an equal image.
-func assemble(image string, files map[string]string) (v1.Image, error) {
+func assemble(entrypoint string, files map[string]string) (v1.Image, error) {
 	var layer bytes.Buffer
 	w := tar.NewWriter(&layer)
 	names := make([]string, 0, len(files))
@@ -177,7 +177,7 @@ func assemble(image string, files map[string]string) (v1.Image, error) {
 	slices.Sort(names)
 	for _, file := range names {
 		if err := addFile(w, file, files[file]); err != nil {
-			return nil, fmt.Errorf("image %s: %w", image, err)
+			return nil, fmt.Errorf("image with %s: %w", entrypoint, err)
 		}
 	}
 	if err := w.Close(); err != nil {
@@ -198,7 +198,7 @@ func assemble(image string, files map[string]string) (v1.Image, error) {
 		return nil, err
 	}
 	config.OS, config.Architecture = "linux", "amd64"
-	config.Config.Entrypoint = []string{"/usr/bin/" + image}
+	config.Config.Entrypoint = []string{entrypoint}
 	config.Config.Env = []string{"PATH=/usr/bin"}
 	return mutate.ConfigFile(img, config)
 }
