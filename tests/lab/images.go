@@ -37,7 +37,7 @@ type recipe struct {
 var recipes = map[string]recipe{
 	"heddle-operator": {tag: "dev", program: "./cmd/heddle-operator"},
 	"heddle-init":     {tag: "dev", program: "./cmd/heddle-init"},
-	"shop":            {tag: "dev", program: "./tests/demo/shop"},
+	"shop":            {tag: "dev", program: "./tests/lab/shop"},
 	"pause":           {tag: "1", program: "./tests/lab/pause"},
 	"coredns":         {tag: "1", binary: func(l *lab) (string, error) { return l.coredns(), nil }},
 	"envoy":           {tag: envoyVersion, binary: func(l *lab) (string, error) { return l.envoy(), nil }},
@@ -103,7 +103,7 @@ func (l *lab) imagesOf(ctx context.Context, names []string) error {
 		if err != nil {
 			return err
 		}
-		file := l.path("image.tar")
+		file := l.path("image-" + image + ".tar")
 		if err := tarball.WriteToFile(file, tag, img); err != nil {
 			return err
 		}

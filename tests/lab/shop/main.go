@@ -1,0 +1,40 @@
+// Command shop is the application of the demonstration and of the tests: a
+// server with a version, a client that asks steadily and counts, and one that
+// asks a number of times and tells.
+package main
+
+import (
+	"fmt"
+	"os"
+	"time"
+)
+
+func main() {
+	if len(os.Args) < 2 {
+		usage()
+	}
+	var err error
+	switch os.Args[1] {
+	case "serve":
+		err = serve(os.Args[2:])
+	case "load":
+		err = load(os.Args[2:])
+	case "get":
+		err = get(os.Args[2:])
+	case "tcp":
+		err = tcp(os.Args[2:])
+	default:
+		usage()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "shop:", err)
+		os.Exit(1)
+	}
+}
+
+func usage() {
+	fmt.Fprintln(os.Stderr, "usage: shop serve | load | get | tcp (each with -h)")
+	os.Exit(2)
+}
+
+const shutdownTimeout = 10 * time.Second
