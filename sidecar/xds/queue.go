@@ -30,11 +30,16 @@ func (q *queue) signal() {
 	}
 }
 
-// add queues a name that was published at that time.
-func (q *queue) add(typeURL, name string, at time.Time) {
+// key is a resource's type and name.
+type key struct{ typeURL, name string }
+
+// add queues what was published at that time.
+func (q *queue) add(keys []key, at time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	merge(q.names, typeURL, name)
+	for _, k := range keys {
+		merge(q.names, k.typeURL, k.name)
+	}
 	if q.since.IsZero() {
 		q.since = at
 	}

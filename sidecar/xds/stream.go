@@ -35,6 +35,8 @@ type stream struct {
 	version       string
 	nonce         uint64
 	subscriptions map[string]*subscription
+	// snapshot is the one that the present flush sends from.
+	snapshot Snapshot
 	// removals wait until what was sent before them is acknowledged.
 	removals map[string]map[string]struct{}
 	renew    *time.Timer
@@ -197,7 +199,8 @@ func (st *stream) answered(typeURL string, sub *subscription, request *discovery
 // flush sends what is queued, in order; removals come when nothing sent
 // before is unanswered.
 func (st *stream) flush() error {
-	todo := st.queue.take()
+	var todo work
+	todo, st.snapshot = st.server.take(st)
 	if todo.reissue {
 		st.stale, st.notBefore = true, time.Time{}
 		merge(todo.names, typeSecret, identityName)
@@ -235,7 +238,7 @@ func (st *stream) flush() error {
 func (st *stream) recheck(names map[string]map[string]struct{}) {
 	for typeURL, sub := range st.subscriptions {
 		if sub.wildcard {
-			for _, name := range st.server.snapshot().Wildcard(st.client, typeURL) {
+			for _, name := range st.snapshot.Wildcard(st.client, typeURL) {
 				merge(names, typeURL, name)
 			}
 		}
@@ -291,7 +294,7 @@ func (st *stream) difference(typeURL string, sub *subscription, names map[string
 func (st *stream) coverage(typeURL string, sub *subscription, n int) func(name string) bool {
 	var everything []string
 	if sub.wildcard {
-		everything = st.server.snapshot().Wildcard(st.client, typeURL)
+		everything = st.snapshot.Wildcard(st.client, typeURL)
 	}
 	contains := func(name string) bool { return slices.Contains(everything, name) }
 	if n > 8 {
@@ -328,7 +331,7 @@ func (st *stream) resource(typeURL, name string) *Resource {
 	if typeURL == typeSecret && name == identityName {
 		return st.identity()
 	}
-	return st.server.snapshot().Resource(st.client, typeURL, name)
+	return st.snapshot.Resource(st.client, typeURL, name)
 }
 
 // emptyAssignment answers for endpoints that nobody has, so that a cluster

@@ -1,0 +1,182 @@
+package xds
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// all is a proxy with something of each type.
+func all(t *testing.T, server *Server) (*proxy, world) {
+	t.Helper()
+	w := world{
+		typeCluster: {"c": "1"}, typeEndpoints: {"e": "1"}, typeSecret: {"roots": "1"},
+		typeListener: {"l": "1"}, typeRoutes: {"r": "1"}, typeVirtualHost: {"v": "1"},
+	}
+	server.Publish(w, Change{})
+	p := connect(t, server, 1000)
+	p.subscribe(typeListener)
+	p.subscribe(typeVirtualHost)
+	p.subscribe(typeCluster, "c")
+	p.subscribe(typeEndpoints, "e")
+	p.subscribe(typeSecret, "roots")
+	p.subscribe(typeRoutes, "r")
+	p.settle()
+	return p, w
+}
+
+func TestWhatIsReferredToGoesFirst(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newTestServer(t, nil)
+		p, _ := all(t, server)
+		defer func() { _ = p.close() }()
+		server.Publish(world{
+			typeCluster: {"c": "2"}, typeEndpoints: {"e": "2"}, typeSecret: {"roots": "2"},
+			typeListener: {"l": "2"}, typeRoutes: {"r": "2"}, typeVirtualHost: {"v": "2"},
+		}, Change{Names: map[string][]string{
+			typeVirtualHost: {"v"}, typeRoutes: {"r"}, typeListener: {"l"}, typeSecret: {"roots"}, typeEndpoints: {"e"}, typeCluster: {"c"},
+		}})
+		got := p.settle()
+		want := []string{"CDS +c", "EDS +e", "SDS +roots", "LDS +l", "RDS +r", "VHDS +v"}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+func TestRemovalsWaitForWhatReplacesThem(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newTestServer(t, nil)
+		p, _ := all(t, server)
+		defer func() { _ = p.close() }()
+		server.Publish(world{typeVirtualHost: {"v": "2"}, typeSecret: {"roots": "1"}, typeListener: {"l": "1"}, typeRoutes: {"r": "1"}},
+			Change{Names: map[string][]string{typeVirtualHost: {"v"}, typeCluster: {"c"}, typeEndpoints: {"e"}}})
+
+		first := p.hear()
+		if diff := cmp.Diff([]string{"VHDS +v"}, told(first)); diff != "" {
+			t.Fatalf("before the acknowledgement: %s", diff)
+		}
+		p.ack(first[0])
+		second := p.hear()
+		if diff := cmp.Diff([]string{"CDS -c"}, told(second)); diff != "" {
+			t.Fatalf("after the acknowledgement: %s", diff)
+		}
+		p.ack(second[0])
+		if diff := cmp.Diff([]string{"EDS -e"}, p.settle()); diff != "" {
+			t.Errorf("after the cluster is gone: %s", diff)
+		}
+	})
+}
+
+func TestAssignmentGivenUpWithItsClusterIsNotRemovedOnceMore(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newTestServer(t, nil)
+		p, _ := all(t, server)
+		defer func() { _ = p.close() }()
+		server.Publish(world{}, Change{Names: map[string][]string{typeCluster: {"c"}, typeEndpoints: {"e"}}})
+		removal := p.hear()
+		p.unsubscribe(typeEndpoints, "e")
+		p.ack(removal[0])
+		if got := p.settle(); len(got) > 0 {
+			t.Errorf("sent %q", got)
+		}
+	})
+}
+
+func TestProxyThatAnswersLateGetsTheNewestOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newTestServer(t, nil)
+		p, w := all(t, server)
+		defer func() { _ = p.close() }()
+		for i := range 1000 {
+			server.Publish(w.with(typeCluster, "c", fmt.Sprint("x", i)))
+			synctest.Wait()
+		}
+		unanswered := p.hear()
+		if len(unanswered) > maxOutstanding {
+			t.Fatalf("%d responses wait for an answer, want at most %d", len(unanswered), maxOutstanding)
+		}
+		for _, r := range unanswered {
+			p.ack(r)
+		}
+		if diff := cmp.Diff([]string{"CDS +c"}, p.settle()); diff != "" {
+			t.Error(diff)
+		}
+		if acked, _ := server.Acknowledged(typeCluster, "c", made(typeCluster, "c", "x999").Version); acked != 1 {
+			t.Error("the newest version did not arrive")
+		}
+	})
+}
+
+func TestPublisherNeverWaitsAndProxyThatDoesNotReadIsCutOff(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		registry := prometheus.NewRegistry()
+		server := newTestServer(t, func(o *Options) { o.Registerer = registry })
+		w := world{typeListener: {"l": "1"}}
+		server.Publish(w, Change{})
+		p := connect(t, server, 0)
+		p.subscribe(typeListener)
+		began := time.Now()
+		for i := range 100 {
+			server.Publish(w.with(typeListener, "l", fmt.Sprint(i)))
+		}
+		if waited := time.Since(began); waited != 0 {
+			t.Errorf("the publisher waited %s", waited)
+		}
+		if code := status.Code(<-p.ended); code != codes.ResourceExhausted {
+			t.Errorf("the stream ended with %s", code)
+		}
+		if lasted := time.Since(began); lasted != defaultSendTimeout {
+			t.Errorf("it was cut off after %s, want %s", lasted, defaultSendTimeout)
+		}
+		if n := counted(t, registry, "heddle_xds_streams_stalled_total"); n != 1 {
+			t.Errorf("counted %v stalled streams", n)
+		}
+	})
+}
+
+func TestNobodyIsAnsweredBeforeTheFirstPublication(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newTestServer(t, nil)
+		p := connect(t, server, 10)
+		defer func() { _ = p.close() }()
+		go func() { p.in <- &discoveryv3.DeltaDiscoveryRequest{TypeUrl: typeListener} }()
+		if got := p.hear(); len(got) > 0 {
+			t.Fatalf("sent %q", told(got))
+		}
+		server.Publish(world{typeListener: {"l": "1"}}, Change{})
+		if diff := cmp.Diff([]string{"LDS +l"}, told(p.hear())); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+// counted is the sum of a counter over its labels.
+func counted(t *testing.T, from prometheus.Gatherer, name string) (sum float64) {
+	t.Helper()
+	families, err := from.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		if family.GetName() == name {
+			for _, m := range family.GetMetric() {
+				sum += m.GetCounter().GetValue()
+			}
+		}
+	}
+	return sum
+}

@@ -1,0 +1,151 @@
+package xds
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestAnswersToRequests(t *testing.T) {
+	t.Parallel()
+	snapshot := world{
+		typeCluster:     {"cart": "1", "web": "1"},
+		typeListener:    {"in": "1", "out": "1"},
+		typeVirtualHost: {"r/1": "1"},
+	}
+	version := func(typeURL, name string) string { return made(typeURL, name, "1").Version }
+	type request = discoveryv3.DeltaDiscoveryRequest
+	tests := map[string]struct {
+		requests []*request
+		want     []string
+	}{
+		"a first request for listeners without names gets all": {
+			requests: []*request{{TypeUrl: typeListener}}, want: []string{"LDS +in +out"},
+		},
+		"a first request for listeners with a star gets all": {
+			requests: []*request{{TypeUrl: typeListener, ResourceNamesSubscribe: []string{"*"}}}, want: []string{"LDS +in +out"},
+		},
+		"a first request for virtual hosts without names gets all": {
+			requests: []*request{{TypeUrl: typeVirtualHost}}, want: []string{"VHDS +r/1"},
+		},
+		"all of nothing is answered with nothing": {
+			requests: []*request{{TypeUrl: typeCluster}}, want: []string{"CDS"},
+		},
+		"a first request for routes without names is not a request for all": {
+			requests: []*request{{TypeUrl: typeRoutes}},
+		},
+		"a name gets that resource only": {
+			requests: []*request{{TypeUrl: typeCluster, ResourceNamesSubscribe: []string{"cart"}}}, want: []string{"CDS +cart"},
+		},
+		"an unknown cluster is answered as removed": {
+			requests: []*request{{TypeUrl: typeCluster, ResourceNamesSubscribe: []string{"none"}}}, want: []string{"CDS -none"},
+		},
+		"an unknown assignment is answered as empty": {
+			requests: []*request{{TypeUrl: typeEndpoints, ResourceNamesSubscribe: []string{"none"}}}, want: []string{"EDS +none"},
+		},
+		"an empty assignment that the proxy holds is not sent again": {
+			requests: []*request{{
+				TypeUrl: typeEndpoints, ResourceNamesSubscribe: []string{"none"},
+				InitialResourceVersions: map[string]string{"none": emptyAssignment("none").Version},
+			}},
+		},
+		"asking again is answered again": {
+			requests: []*request{
+				{TypeUrl: typeCluster, ResourceNamesSubscribe: []string{"cart"}},
+				{TypeUrl: typeCluster, ResourceNamesSubscribe: []string{"cart"}},
+			},
+			want: []string{"CDS +cart", "CDS +cart"},
+		},
+		"a reconnect is told only what differs and what is gone": {
+			requests: []*request{{TypeUrl: typeListener, InitialResourceVersions: map[string]string{
+				"in": version(typeListener, "in"), "out": "old", "gone": "1",
+			}}},
+			want: []string{"LDS +out", "LDS -gone"},
+		},
+		"a reconnect that holds all is told nothing": {
+			requests: []*request{{
+				TypeUrl: typeCluster, ResourceNamesSubscribe: []string{"cart", "web"},
+				InitialResourceVersions: map[string]string{"cart": version(typeCluster, "cart"), "web": version(typeCluster, "web")},
+			}},
+		},
+		"versions claimed later than in the first request count for nothing": {
+			requests: []*request{
+				{TypeUrl: typeListener},
+				{TypeUrl: typeListener, InitialResourceVersions: map[string]string{"other": "1"}},
+			},
+			want: []string{"LDS +in +out"},
+		},
+		"a name given up while all is asked for is sent again if it is among all": {
+			requests: []*request{
+				{TypeUrl: typeListener, ResourceNamesSubscribe: []string{"*", "in"}},
+				{TypeUrl: typeListener, ResourceNamesUnsubscribe: []string{"in"}},
+			},
+			want: []string{"LDS +in +out", "LDS +in"},
+		},
+		"an unknown type is not answered": {
+			requests: []*request{{TypeUrl: "type.googleapis.com/envoy.config.core.v3.Node"}},
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				server := newTestServer(t, nil)
+				server.Publish(snapshot, Change{})
+				p := connect(t, server, 100)
+				defer func() { _ = p.close() }()
+				var got []string
+				for _, r := range tt.requests {
+					p.say(&request{
+						TypeUrl: r.GetTypeUrl(), ResourceNamesSubscribe: r.GetResourceNamesSubscribe(),
+						ResourceNamesUnsubscribe: r.GetResourceNamesUnsubscribe(), InitialResourceVersions: r.GetInitialResourceVersions(),
+					})
+					got = append(got, p.settle()...)
+				}
+				if diff := cmp.Diff(tt.want, got); diff != "" {
+					t.Error(diff)
+				}
+			})
+		})
+	}
+}
+
+func TestUnknownNameIsSentWhenItAppears(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newTestServer(t, nil)
+		server.Publish(world{}, Change{})
+		p := connect(t, server, 100)
+		defer func() { _ = p.close() }()
+		p.subscribe(typeCluster, "cart")
+		p.settle()
+		server.Publish(world{}.with(typeCluster, "cart", "1"))
+		if diff := cmp.Diff([]string{"CDS +cart"}, p.settle()); diff != "" {
+			t.Error(diff)
+		}
+		acked, subscribed := server.Acknowledged(typeCluster, "cart", made(typeCluster, "cart", "1").Version)
+		if acked != 1 || subscribed != 1 {
+			t.Errorf("acknowledged by %d of %d, want 1 of 1", acked, subscribed)
+		}
+	})
+}
+
+func TestProxyThatAsksForTooMuchIsCutOff(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newTestServer(t, func(o *Options) { o.MaxNames = 10 })
+		server.Publish(world{}, Change{})
+		p := connect(t, server, 100)
+		names := make([]string, 11)
+		for i := range names {
+			names[i] = fmt.Sprint("n", i)
+		}
+		p.subscribe(typeCluster, names...)
+		if err := <-p.ended; err == nil {
+			t.Error("the stream ended without an error")
+		}
+	})
+}
