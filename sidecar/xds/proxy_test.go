@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -104,12 +105,15 @@ func made(typeURL, name, content string) *Resource {
 
 // numbered issues secrets that all differ. It fails while err is set.
 type numbered struct {
+	mu      sync.Mutex
 	count   int
 	err     error
 	renewIn time.Duration
 }
 
 func (n *numbered) Identity(c Client, csr []byte) (*Resource, time.Time, time.Time, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	n.count++
 	if n.err != nil {
 		return nil, time.Time{}, time.Time{}, n.err
@@ -120,6 +124,14 @@ func (n *numbered) Identity(c Client, csr []byte) (*Resource, time.Time, time.Ti
 	}
 	now := time.Now()
 	return made(typeSecret, identityName, fmt.Sprint(c.ServiceAccount, string(csr), n.count)), now.Add(renewIn), now.Add(2 * renewIn), nil
+}
+
+// fail makes it fail from now on, or no more. It returns how often it was asked.
+func (n *numbered) fail(err error) int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.err = err
+	return n.count
 }
 
 var anyone = Client{Namespace: "shop", Pod: "web-1", PodUID: "uid-1", ServiceAccount: "web"}
