@@ -132,8 +132,16 @@ func httpGet(path string) corev1.ProbeHandler {
 	}}
 }
 
+// apiTokenDir is where the API server mounts the pod's general token into
+// every container that has nothing there.
+const apiTokenDir = "/var/run/secrets/kubernetes.io/serviceaccount"
+
+// mounts shows our containers what is theirs. Mounting the identity a second
+// time keeps the pod's token for the API server out of them, since they have
+// no use for it.
 func mounts() []corev1.VolumeMount {
 	return []corev1.VolumeMount{
+		{Name: heddlev1alpha1.VolumeIdentity, MountPath: apiTokenDir, ReadOnly: true},
 		{Name: heddlev1alpha1.VolumeState, MountPath: heddlev1alpha1.StateDir},
 		{Name: heddlev1alpha1.VolumeIdentity, MountPath: heddlev1alpha1.IdentityDir, ReadOnly: true},
 	}
