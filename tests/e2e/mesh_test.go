@@ -1,0 +1,156 @@
+package e2e
+
+import (
+	"math"
+	"strings"
+	"testing"
+)
+
+func TestSplitSharesRequestsByWeight(t *testing.T) {
+	s := newShop(t)
+	s.apply(`apiVersion: split.smi-spec.io/v1alpha4
+kind: TrafficSplit
+metadata: {name: cart}
+spec: {service: cart, backends: [{service: cart-v1, weight: 90}, {service: cart-v2, weight: 10}]}
+`)
+	s.must("wait", "--for=condition=Accepted", "trafficsplit/cart", "--timeout=30s")
+	s.eventually("v1 gets far more than v2", func() bool { c := s.get(200, "http://cart/"); return c.ByVersion["v1"] > 3*c.ByVersion["v2"] })
+	c := s.get(10000, "http://cart/")
+	if c.ByCode["200"] != 10000 || c.Errors != 0 {
+		t.Errorf("of 10000 requests %d were answered with 200, %d failed: %s", c.ByCode["200"], c.Errors, c.LastError)
+	}
+	if share := float64(c.ByVersion["v2"]) / 100; math.Abs(share-10) > 1 {
+		t.Errorf("v2 got %.2f %% of the requests, want 10 %% give or take 1", share)
+	}
+}
+
+func TestMissingBackendKeepsItsShareAsErrors(t *testing.T) {
+	s := newShop(t)
+	s.apply(`apiVersion: split.smi-spec.io/v1alpha4
+kind: TrafficSplit
+metadata: {name: cart}
+spec: {service: cart, backends: [{service: cart-v1, weight: 50}, {service: nowhere, weight: 50}]}
+`)
+	s.must("wait", "--for=condition=ResolvedRefs=false", "trafficsplit/cart", "--timeout=30s")
+	if out := s.must("get", "trafficsplit", "cart", "-o", "jsonpath={.status.conditions[?(@.type==\"ResolvedRefs\")]}"); !strings.Contains(out, "BackendNotFound") || !strings.Contains(out, "nowhere") {
+		t.Errorf("the condition names neither reason nor Service: %s", out)
+	}
+	s.eventually("half the requests are answered with 500", func() bool {
+		c := s.get(200, "http://cart/")
+		return c.ByVersion["v1"] > 50 && c.ByCode["500"] > 50 && c.ByVersion["v1"]+c.ByCode["500"] == 200
+	})
+}
+
+func TestTrafficTargetAdmitsOnlyWhatItNames(t *testing.T) {
+	s := newShop(t)
+	if c := s.get(20, "http://cart/private"); c.ByCode["200"] != 20 {
+		t.Fatalf("before the target everything is open: %+v", c)
+	}
+	s.apply(`apiVersion: access.smi-spec.io/v1alpha3
+kind: TrafficTarget
+metadata: {name: cart}
+spec:
+  destination: {kind: ServiceAccount, name: cart}
+  sources: [{kind: ServiceAccount, name: web}]
+  rules: [{kind: HTTPRouteGroup, name: api}]
+---
+apiVersion: specs.smi-spec.io/v1alpha4
+kind: HTTPRouteGroup
+metadata: {name: api}
+spec:
+  matches:
+  - {name: read, pathRegex: "/api/.*", methods: [GET]}
+  - {name: beta, pathRegex: "/beta", headers: [{x-beta: "yes|on"}]}
+`)
+	s.eventually("what no match names is denied", func() bool { return s.get(10, "http://cart/private").ByCode["403"] == 10 })
+	for name, test := range map[string]struct {
+		code string
+		args []string
+	}{
+		"a named path and method":            {"200", []string{"http://cart/api/items"}},
+		"a query does not matter":            {"200", []string{"http://cart/api/items?a=b"}},
+		"another method":                     {"403", []string{"-method", "POST", "http://cart/api/items"}},
+		"a header that matches":              {"200", []string{"-H", "x-beta:on", "http://cart/beta"}},
+		"a header that does not":             {"403", []string{"-H", "x-beta:only", "http://cart/beta"}},
+		"no header":                          {"403", []string{"http://cart/beta"}},
+		"a path made to match by its query":  {"403", []string{"http://cart/private?/api/items"}},
+		"an encoded slash":                   {"400", []string{"http://cart/api/..%2fprivate"}},
+		"a doubly encoded step out":          {"403", []string{"http://cart/api/%252e%252e/private"}},
+		"the same over HTTP/2 is admitted":   {"200", []string{"-http2", "http://cart/api/items"}},
+		"and denied over HTTP/2 as expected": {"403", []string{"-http2", "http://cart/private"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if c := s.get(4, test.args...); c.ByCode[test.code] != 4 {
+				t.Errorf("%v: want %s for all: %+v", test.args, test.code, c)
+			}
+		})
+	}
+}
+
+func TestTCPAndHTTP2ReachTheirServices(t *testing.T) {
+	s := newShop(t)
+	if out := s.must("exec", "deployment/web", "-c", "app", "--", "/shop", "tcp", "-n", "20", "cart:7070"); !strings.Contains(out, "20 connections echoed") {
+		t.Errorf("TCP echo: %s", out)
+	}
+	if c := s.get(50, "-http2", "http://cart/"); c.ByCode["200"] != 50 {
+		t.Errorf("HTTP/2: %+v", c)
+	}
+}
+
+func TestStrictRefusesPlaintextFromOutside(t *testing.T) {
+	s := newShop(t)
+	s.apply(strings.ReplaceAll(app("outside", "outside", "v1", "serve"), "metadata: {labels: {", "metadata: {labels: {heddle.dev/inject: disabled, "))
+	s.must("rollout", "status", "deployment/outside", "--timeout="+patience.String())
+	from := func(code string) func() bool {
+		return func() bool {
+			out := s.must("exec", "deployment/outside", "-c", "app", "--", "/shop", "get", "-n", "5", "http://cart/")
+			return strings.Contains(out, `"`+code+`":5`)
+		}
+	}
+	s.eventually("Permissive admits a caller without a sidecar", from("200"))
+	s.must("label", "namespace", s.namespace, "heddle.dev/mtls=Strict")
+	s.eventually("Strict refuses it", from("403"))
+	if c := s.get(20, "http://cart/"); c.ByCode["200"] != 20 {
+		t.Errorf("callers of the mesh go on: %+v", c)
+	}
+	// The kubelet's own requests are admitted still.
+	s.must("rollout", "restart", "deployment/cart-v1")
+	s.must("rollout", "status", "deployment/cart-v1", "--timeout="+patience.String())
+}
+
+func TestBadInputIsRefusedWithARemedy(t *testing.T) {
+	s := newShop(t)
+	for name, test := range map[string]struct{ manifest, want string }{
+		"a negative weight": {
+			"apiVersion: split.smi-spec.io/v1alpha4\nkind: TrafficSplit\nmetadata: {name: bad}\nspec: {service: cart, backends: [{service: cart-v1, weight: -1}]}\n",
+			"spec.backends[0].weight",
+		},
+		"an unknown field": {
+			"apiVersion: split.smi-spec.io/v1alpha4\nkind: TrafficSplit\nmetadata: {name: bad}\nspec: {service: cart, wieghts: 1, backends: [{service: cart-v1, weight: 1}]}\n",
+			"wieghts",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out, err := s.tryApply(test.manifest)
+			if err == nil || !strings.Contains(out, test.want) {
+				t.Errorf("want a refusal that names %s: %v\n%s", test.want, err, out)
+			}
+		})
+	}
+	out, err := s.tryApply("apiVersion: v1\nkind: Pod\nmetadata: {name: hostnet}\nspec: {hostNetwork: true, containers: [{name: app, image: lab.local/shop:dev, args: [serve]}]}\n")
+	if err != nil || !strings.Contains(out, "Warning") || !strings.Contains(out, "hostNetwork") {
+		t.Errorf("a pod on the node's network runs outside the mesh, with a warning: %v\n%s", err, out)
+	}
+}
+
+func TestRestartsLoseNoRequest(t *testing.T) {
+	s := newShop(t)
+	done := make(chan counts)
+	go func() { done <- s.get(6000, "-c", "4", "http://cart/") }()
+	s.must("rollout", "restart", "deployment/cart-v1", "deployment/cart-v2")
+	s.must("rollout", "status", "deployment/cart-v1", "--timeout="+patience.String())
+	s.must("rollout", "status", "deployment/cart-v2", "--timeout="+patience.String())
+	if c := <-done; c.ByCode["200"] != c.Total || c.Errors != 0 {
+		t.Errorf("requests failed while pods were replaced: %+v", c)
+	}
+}
