@@ -1,0 +1,377 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+func init() {
+	SchemeBuilder.Register(func(scheme *runtime.Scheme) error {
+		scheme.AddKnownTypes(GroupVersion, &Canary{}, &CanaryList{})
+		return nil
+	})
+}
+
+// CanaryPhase says where a release stands.
+//
+// +kubebuilder:validation:Enum=Initializing;Idle;Progressing;Waiting;Promoting;Finalizing;Succeeded;RollingBack;Failed;Aborted
+type CanaryPhase string
+
+// Canary releases new revisions of a Deployment step by step. A copy of it,
+// named <target>-primary, serves what was last promoted; the Deployment itself
+// becomes the place for candidates, and has no pods between releases.
+//
+// Deleting a Canary leaves the primary serving; only its TrafficSplit goes.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:path=canaries,singular=canary,categories={heddle,mesh}
+// +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.phase`
+// +kubebuilder:printcolumn:name="Weight",type=integer,JSONPath=`.status.weight`,description="Percentage of requests that the candidate gets."
+// +kubebuilder:printcolumn:name="Step",type=integer,JSONPath=`.status.step`
+// +kubebuilder:printcolumn:name="Failed",type=integer,JSONPath=`.status.failures`,description="Checks that failed in this release."
+// +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.message`
+// +kubebuilder:printcolumn:name="Target",type=string,JSONPath=`.spec.targetRef.name`,priority=1
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type Canary struct {
+	metav1.TypeMeta `json:",inline"`
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// Spec is what the user asks for; Heddle never writes it.
+	// +required
+	Spec CanarySpec `json:"spec"`
+	// Status is where the release stands.
+	// +optional
+	Status CanaryStatus `json:"status,omitempty,omitzero"`
+}
+
+// CanarySpec says what is released and how.
+type CanarySpec struct {
+	// TargetRef names the Deployment, in the namespace of the Canary.
+	// +required
+	TargetRef CanaryTargetRef `json:"targetRef"`
+
+	// Service is what clients call.
+	// +required
+	Service CanaryService `json:"service"`
+
+	// Analysis says how fast traffic moves and what stops it.
+	// +optional
+	Analysis CanaryAnalysis `json:"analysis,omitempty,omitzero"`
+
+	// ProgressDeadlineSeconds is how long a release may stay in one step, for
+	// want of ready pods or of requests to judge, before it is rolled back.
+	// +optional
+	// +kubebuilder:default=600
+	// +kubebuilder:validation:Minimum=10
+	ProgressDeadlineSeconds int32 `json:"progressDeadlineSeconds,omitempty"`
+
+	// SkipAnalysis promotes a new revision as soon as its pods are ready.
+	// +optional
+	SkipAnalysis bool `json:"skipAnalysis,omitempty"`
+
+	// Suspend stops everything where it stands; traffic stays as it is.
+	// +optional
+	Suspend bool `json:"suspend,omitempty"`
+}
+
+// CanaryTargetRef names a workload.
+type CanaryTargetRef struct {
+	// APIVersion is apps/v1.
+	// +optional
+	// +kubebuilder:default=apps/v1
+	// +kubebuilder:validation:Enum=apps/v1
+	APIVersion string `json:"apiVersion,omitempty"`
+	// Kind is Deployment.
+	// +optional
+	// +kubebuilder:default=Deployment
+	// +kubebuilder:validation:Enum=Deployment
+	Kind string `json:"kind,omitempty"`
+	// Name of the Deployment. Room is left for "-primary".
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=55
+	Name string `json:"name"`
+}
+
+// CanaryService describes the root service. A Service of that name is taken
+// over: of its spec only the selector changes. Without one, it is made.
+type CanaryService struct {
+	// Name of the root service; the name of the target by default.
+	// +optional
+	// +kubebuilder:validation:MaxLength=55
+	Name string `json:"name,omitempty"`
+	// Port that clients call.
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=65535
+	Port int32 `json:"port"`
+	// TargetPort is the port of the pods; the same as Port by default.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=65535
+	TargetPort int32 `json:"targetPort,omitempty"`
+	// PortName names the port; http by default.
+	// +optional
+	// +kubebuilder:default=http
+	// +kubebuilder:validation:MaxLength=15
+	PortName string `json:"portName,omitempty"`
+	// AppProtocol says what is spoken on the port; http by default.
+	// +optional
+	// +kubebuilder:default=http
+	// +kubebuilder:validation:MaxLength=63
+	AppProtocol string `json:"appProtocol,omitempty"`
+}
+
+// CanaryAnalysis says how traffic moves to a candidate.
+type CanaryAnalysis struct {
+	// Interval between two looks at the metrics, and the window they are taken
+	// over; 60s by default.
+	// +optional
+	// +kubebuilder:default="60s"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('1h')",message="interval must be between 1s and 1h"
+	Interval metav1.Duration `json:"interval,omitempty,omitzero"`
+	// StepWeights are the percentages of requests that the candidate gets, one
+	// step after the other; 10, 25, 50 by default.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:default={10,25,50}
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=100
+	// +kubebuilder:validation:items:Minimum=1
+	// +kubebuilder:validation:items:Maximum=100
+	// +kubebuilder:validation:XValidation:rule="self.isSorted() && self.all(w, self.exists_one(v, v == w))",message="stepWeights must rise from step to step"
+	StepWeights []int32 `json:"stepWeights,omitempty"`
+	// Threshold is how many failed checks roll a release back; 1 by default.
+	// +optional
+	// +kubebuilder:default=1
+	// +kubebuilder:validation:Minimum=1
+	Threshold int32 `json:"threshold,omitempty"`
+	// SuccessRate is the least percentage of requests that must not be
+	// answered with a 5xx or a gRPC server error; 99 by default.
+	// +optional
+	// +kubebuilder:default=99
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=100
+	SuccessRate *int32 `json:"successRate,omitempty"`
+	// Latency is how long the slowest hundredth may take; 500ms by default.
+	// +optional
+	// +kubebuilder:default="500ms"
+	Latency metav1.Duration `json:"latency,omitempty,omitzero"`
+	// MinRequests is how many requests in an interval are enough to judge by.
+	// With fewer the release waits; 1 by default.
+	// +optional
+	// +kubebuilder:default=1
+	// +kubebuilder:validation:Minimum=1
+	MinRequests int32 `json:"minRequests,omitempty"`
+}
+
+// CanaryStatus is all that the controller remembers.
+type CanaryStatus struct {
+	// Phase says where the release stands.
+	// +optional
+	Phase CanaryPhase `json:"phase,omitempty"`
+	// Message says why, for people.
+	// +optional
+	Message string `json:"message,omitempty"`
+	// Revision is the hash of the pod template last decided about.
+	// +optional
+	Revision string `json:"revision,omitempty"`
+	// PromotedRevision is the hash of what the primary serves.
+	// +optional
+	PromotedRevision string `json:"promotedRevision,omitempty"`
+	// Step counts from 1; 0 is before the first.
+	// +optional
+	Step int32 `json:"step"`
+	// Weight is the percentage of requests that the candidate gets.
+	// +optional
+	Weight int32 `json:"weight"`
+	// Failures counts the failed checks of this release.
+	// +optional
+	Failures int32 `json:"failures"`
+	// EnteredAt is when the phase, or the step in it, began.
+	// +optional
+	EnteredAt metav1.Time `json:"enteredAt,omitempty,omitzero"`
+	// CheckedAt is when metrics were last judged.
+	// +optional
+	CheckedAt metav1.Time `json:"checkedAt,omitempty,omitzero"`
+	// ObservedGeneration is the generation of the spec that this is about.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// Conditions are Accepted, ResolvedRefs and, while it holds, Conflicted.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=8
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// CanaryList is a list of Canaries.
+//
+// +kubebuilder:object:root=true
+type CanaryList struct {
+	metav1.TypeMeta `json:",inline"`
+	// +optional
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []Canary `json:"items"`
+}
+
+// DeepCopyInto is an autogenerated deepcopy function, copying the receiver, writing into out. in must be non-nil.
+func (in *Canary) DeepCopyInto(out *Canary) {
+	*out = *in
+	out.TypeMeta = in.TypeMeta
+	in.ObjectMeta.DeepCopyInto(&out.ObjectMeta)
+	in.Spec.DeepCopyInto(&out.Spec)
+	in.Status.DeepCopyInto(&out.Status)
+}
+
+// DeepCopy is an autogenerated deepcopy function, copying the receiver, creating a new Canary.
+func (in *Canary) DeepCopy() *Canary {
+	if in == nil {
+		return nil
+	}
+	out := new(Canary)
+	in.DeepCopyInto(out)
+	return out
+}
+
+// DeepCopyObject is an autogenerated deepcopy function, copying the receiver, creating a new runtime.Object.
+func (in *Canary) DeepCopyObject() runtime.Object {
+	if c := in.DeepCopy(); c != nil {
+		return c
+	}
+	return nil
+}
+
+// DeepCopyInto is an autogenerated deepcopy function, copying the receiver, writing into out. in must be non-nil.
+func (in *CanaryAnalysis) DeepCopyInto(out *CanaryAnalysis) {
+	*out = *in
+	out.Interval = in.Interval
+	if in.StepWeights != nil {
+		in, out := &in.StepWeights, &out.StepWeights
+		*out = make([]int32, len(*in))
+		copy(*out, *in)
+	}
+	if in.SuccessRate != nil {
+		in, out := &in.SuccessRate, &out.SuccessRate
+		*out = new(int32)
+		**out = **in
+	}
+	out.Latency = in.Latency
+}
+
+// DeepCopy is an autogenerated deepcopy function, copying the receiver, creating a new CanaryAnalysis.
+func (in *CanaryAnalysis) DeepCopy() *CanaryAnalysis {
+	if in == nil {
+		return nil
+	}
+	out := new(CanaryAnalysis)
+	in.DeepCopyInto(out)
+	return out
+}
+
+// DeepCopyInto is an autogenerated deepcopy function, copying the receiver, writing into out. in must be non-nil.
+func (in *CanaryList) DeepCopyInto(out *CanaryList) {
+	*out = *in
+	out.TypeMeta = in.TypeMeta
+	in.ListMeta.DeepCopyInto(&out.ListMeta)
+	if in.Items != nil {
+		in, out := &in.Items, &out.Items
+		*out = make([]Canary, len(*in))
+		for i := range *in {
+			(*in)[i].DeepCopyInto(&(*out)[i])
+		}
+	}
+}
+
+// DeepCopy is an autogenerated deepcopy function, copying the receiver, creating a new CanaryList.
+func (in *CanaryList) DeepCopy() *CanaryList {
+	if in == nil {
+		return nil
+	}
+	out := new(CanaryList)
+	in.DeepCopyInto(out)
+	return out
+}
+
+// DeepCopyObject is an autogenerated deepcopy function, copying the receiver, creating a new runtime.Object.
+func (in *CanaryList) DeepCopyObject() runtime.Object {
+	if c := in.DeepCopy(); c != nil {
+		return c
+	}
+	return nil
+}
+
+// DeepCopyInto is an autogenerated deepcopy function, copying the receiver, writing into out. in must be non-nil.
+func (in *CanaryService) DeepCopyInto(out *CanaryService) {
+	*out = *in
+}
+
+// DeepCopy is an autogenerated deepcopy function, copying the receiver, creating a new CanaryService.
+func (in *CanaryService) DeepCopy() *CanaryService {
+	if in == nil {
+		return nil
+	}
+	out := new(CanaryService)
+	in.DeepCopyInto(out)
+	return out
+}
+
+// DeepCopyInto is an autogenerated deepcopy function, copying the receiver, writing into out. in must be non-nil.
+func (in *CanarySpec) DeepCopyInto(out *CanarySpec) {
+	*out = *in
+	out.TargetRef = in.TargetRef
+	out.Service = in.Service
+	in.Analysis.DeepCopyInto(&out.Analysis)
+}
+
+// DeepCopy is an autogenerated deepcopy function, copying the receiver, creating a new CanarySpec.
+func (in *CanarySpec) DeepCopy() *CanarySpec {
+	if in == nil {
+		return nil
+	}
+	out := new(CanarySpec)
+	in.DeepCopyInto(out)
+	return out
+}
+
+// DeepCopyInto is an autogenerated deepcopy function, copying the receiver, writing into out. in must be non-nil.
+func (in *CanaryStatus) DeepCopyInto(out *CanaryStatus) {
+	*out = *in
+	in.EnteredAt.DeepCopyInto(&out.EnteredAt)
+	in.CheckedAt.DeepCopyInto(&out.CheckedAt)
+	if in.Conditions != nil {
+		in, out := &in.Conditions, &out.Conditions
+		*out = make([]metav1.Condition, len(*in))
+		for i := range *in {
+			(*in)[i].DeepCopyInto(&(*out)[i])
+		}
+	}
+}
+
+// DeepCopy is an autogenerated deepcopy function, copying the receiver, creating a new CanaryStatus.
+func (in *CanaryStatus) DeepCopy() *CanaryStatus {
+	if in == nil {
+		return nil
+	}
+	out := new(CanaryStatus)
+	in.DeepCopyInto(out)
+	return out
+}
+
+// DeepCopyInto is an autogenerated deepcopy function, copying the receiver, writing into out. in must be non-nil.
+func (in *CanaryTargetRef) DeepCopyInto(out *CanaryTargetRef) {
+	*out = *in
+}
+
+// DeepCopy is an autogenerated deepcopy function, copying the receiver, creating a new CanaryTargetRef.
+func (in *CanaryTargetRef) DeepCopy() *CanaryTargetRef {
+	if in == nil {
+		return nil
+	}
+	out := new(CanaryTargetRef)
+	in.DeepCopyInto(out)
+	return out
+}
+
