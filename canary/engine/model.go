@@ -1,0 +1,105 @@
+// Package engine decides what a release does next. It is pure and made of the
+// standard library only: no client, no clock, no log.
+//
+//	Plan, State, Observation, now -> Step -> State to store, Actions that must hold
+//
+// State is all there is to remember; a restart goes on from it.
+package engine
+
+import "time"
+
+// Phase says where a release stands.
+type Phase string
+
+// The phases of a release.
+const (
+	Initializing Phase = "Initializing" // the primary is made
+	Idle         Phase = "Idle"         // nothing to release
+	Progressing  Phase = "Progressing"  // the candidate is tried step by step
+	Promoting    Phase = "Promoting"    // the primary is made what the candidate is
+	Finalizing   Phase = "Finalizing"   // all traffic is on the primary; stragglers finish
+	Succeeded    Phase = "Succeeded"    // the candidate was promoted
+	RollingBack  Phase = "RollingBack"  // all traffic is on the primary again; stragglers finish
+	Failed       Phase = "Failed"       // the candidate was rolled back
+)
+
+// Verdict is what a look at the metrics came to. The zero value is NoData.
+type Verdict int
+
+// The verdicts. NoData and Error hold a release where it is.
+const (
+	NoData Verdict = iota
+	Pass
+	Fail
+	Error
+)
+
+// Plan is what the user asks for, complete and checked.
+type Plan struct {
+	Steps        []int         // rising percentages, 1 to 100, at least one
+	Interval     time.Duration // between two checks
+	Threshold    int           // failed checks that end a release, at least 1
+	Deadline     time.Duration // longest stay in one step
+	Settle       time.Duration // between a change of weights and a scale-down
+	SkipAnalysis bool
+	Suspend      bool
+}
+
+// State is what is stored. The zero State is a canary never seen before.
+type State struct {
+	Phase     Phase
+	Revision  string // last decided about
+	Promoted  string // what the primary serves
+	Step      int    // from 1; 0 is before the first
+	Weight    int    // percentage of the candidate
+	Failures  int
+	EnteredAt time.Time // of the phase or the step
+	CheckedAt time.Time // of the last check
+	Message   string
+}
+
+// Workload is what was seen of a Deployment.
+type Workload struct {
+	Exists   bool
+	Revision string // hash of its template
+	Ready    bool   // every instance is of this revision and serves
+}
+
+// Observation is what was gathered this time. A target that doesn't exist
+// leaves everything where it stands.
+type Observation struct {
+	Target, Primary Workload
+	Verdict         Verdict // only looked at when Due
+	Summary         string  // the verdict in words
+}
+
+// Action is something that must hold, never a difference: applying one twice
+// is the same as once. The order of a list of them is the order to apply in.
+type Action interface{ action() }
+
+type (
+	// CopyTemplate makes the primary what the target is, provided that the
+	// target still has the revision.
+	CopyTemplate struct{ Revision string }
+	// RestoreTemplate gives the primary back what it was before the last copy.
+	RestoreTemplate struct{ Revision string }
+	// SetWeights shares out the requests; the two add up to 100.
+	SetWeights struct{ Primary, Canary int }
+	// SelectPrimary makes the root service select the primary.
+	SelectPrimary struct{}
+	// ScaleCanary gives the target as many instances as the primary has, or
+	// none. One that has some already keeps its number.
+	ScaleCanary struct{ Up bool }
+	// Emit announces a transition. It comes once, with the transition.
+	Emit struct {
+		Reason, Message string
+		Warning         bool
+	}
+)
+
+func (CopyTemplate) action()    {}
+func (RestoreTemplate) action() {}
+func (SetWeights) action()      {}
+func (SelectPrimary) action()   {}
+func (ScaleCanary) action()     {}
+func (Emit) action()            {}

@@ -1,0 +1,105 @@
+package engine
+
+import (
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// TestRandomHistories drives the engine with arbitrary facts and checks what
+// must hold whatever happens.
+func TestRandomHistories(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		plan := Plan{
+			Steps: []int{10, 30, 60}, Interval: 10 * time.Second, Threshold: rapid.IntRange(1, 3).Draw(t, "threshold"),
+			Deadline: time.Minute, Settle: 5 * time.Second, SkipAnalysis: rapid.Bool().Draw(t, "skip"),
+		}
+		now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+		revisions := rapid.SampledFrom([]string{"a", "b", "c"})
+		var s State
+		for range 60 {
+			now = now.Add(time.Duration(rapid.IntRange(0, 30).Draw(t, "seconds")) * time.Second)
+			o := Observation{
+				Target:  Workload{Exists: rapid.Float64Range(0, 1).Draw(t, "exists") < 0.95, Revision: revisions.Draw(t, "target"), Ready: rapid.Bool().Draw(t, "target ready")},
+				Primary: Workload{Exists: true, Revision: revisions.Draw(t, "primary"), Ready: rapid.Bool().Draw(t, "primary ready")},
+				Verdict: Verdict(rapid.IntRange(0, 3).Draw(t, "verdict")),
+			}
+			next, actions := Step(plan, s, o, now)
+			check(t, plan, s, next, o, actions)
+			s = next
+		}
+	})
+}
+
+func check(t *rapid.T, plan Plan, before, after State, o Observation, actions []Action) {
+	if !o.Target.Exists && len(actions) > 0 {
+		t.Fatal("acted without a target")
+	}
+	limit := 0
+	if after.Step > 0 {
+		limit = plan.Steps[after.Step-1]
+	}
+	if after.Weight > limit {
+		t.Fatalf("weight %d at step %d", after.Weight, after.Step)
+	}
+	if after.Phase != Progressing && after.Phase != Promoting && after.Weight != 0 {
+		t.Fatalf("weight %d in phase %s", after.Weight, after.Phase)
+	}
+	if after.Phase == Progressing && before.Phase == Progressing && after.Step > before.Step+1 {
+		t.Fatal("skipped a step")
+	}
+	if after.Promoted != before.Promoted && before.Phase == Progressing {
+		t.Fatal("promoted without copying")
+	}
+	for _, a := range actions {
+		switch a := a.(type) {
+		case SetWeights:
+			if a.Primary+a.Canary != 100 || a.Canary != after.Weight {
+				t.Fatalf("weights %+v in state %+v", a, after)
+			}
+		case ScaleCanary:
+			if !a.Up && after.Weight != 0 {
+				t.Fatal("scaled a candidate down that has traffic")
+			}
+		case CopyTemplate:
+			if after.Phase != Initializing && after.Phase != Promoting {
+				t.Fatalf("copied in phase %s", after.Phase)
+			}
+		case RestoreTemplate, SelectPrimary, Emit:
+		}
+	}
+}
+
+// TestAReleaseAlwaysEnds: whatever the verdicts, a release of a revision that
+// stays comes to an end, at weight 0.
+func TestAReleaseAlwaysEnds(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		plan := Plan{Steps: []int{20, 50}, Interval: 10 * time.Second, Threshold: 2, Deadline: time.Minute, Settle: 5 * time.Second}
+		now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+		s := State{Phase: Idle, Revision: "a", Promoted: "a"}
+		failed := 0
+		for range 60 {
+			now = now.Add(10 * time.Second)
+			v := Verdict(rapid.IntRange(0, 3).Draw(t, "verdict"))
+			if Due(plan, s, now) && v == Fail {
+				failed++
+			}
+			primary := Workload{Exists: true, Revision: s.Promoted, Ready: true}
+			if s.Phase == Promoting {
+				primary.Revision = "b"
+			}
+			s, _ = Step(plan, s, Observation{
+				Target: Workload{Exists: true, Revision: "b", Ready: true}, Primary: primary, Verdict: v,
+			}, now)
+		}
+		if s.Phase != Succeeded && s.Phase != Failed || s.Weight != 0 {
+			t.Fatalf("ended as %+v", s)
+		}
+		if failed >= plan.Threshold && s.Phase != Failed {
+			t.Fatalf("%d failed checks and phase %s", failed, s.Phase)
+		}
+	})
+}

@@ -1,0 +1,86 @@
+package engine
+
+import (
+	"fmt"
+	"time"
+)
+
+// Due is whether the metrics are to be judged now.
+func Due(p Plan, s State, now time.Time) bool {
+	return s.Phase == Progressing && s.Weight > 0 && !p.Suspend && !p.SkipAnalysis && !now.Before(s.CheckedAt.Add(p.Interval))
+}
+
+// WakeAt is when Step wants to be called again if nothing else happens; the
+// zero time means not at all.
+func WakeAt(p Plan, s State) time.Time {
+	switch s.Phase {
+	case Progressing:
+		deadline := s.EnteredAt.Add(p.Deadline)
+		if check := s.CheckedAt.Add(p.Interval); s.Weight > 0 && check.Before(deadline) {
+			return check
+		}
+		return deadline
+	case Promoting:
+		return s.EnteredAt.Add(p.Deadline)
+	case Finalizing, RollingBack:
+		return s.EnteredAt.Add(p.Settle)
+	case Initializing, Idle, Succeeded, Failed:
+	}
+	return time.Time{}
+}
+
+// Step decides what comes next. It is total and deterministic. At most one
+// transition is taken; what must hold in the state it leads to is restated
+// each time.
+func Step(p Plan, s State, o Observation, now time.Time) (State, []Action) {
+	if !o.Target.Exists {
+		return s, nil
+	}
+	if p.Suspend && s.Phase != "" {
+		return s, desired(s, o)
+	}
+	for _, t := range transitions { // the order is the policy
+		if t.from[s.Phase] && t.when(p, s, o, now) {
+			next, reason := t.take(p, s, o, now)
+			actions := desired(next, o)
+			if reason != "" {
+				actions = append(actions, Emit{Reason: reason, Message: next.Message, Warning: t.warning})
+			}
+			return next, actions
+		}
+	}
+	return s, desired(s, o)
+}
+
+// desired is what must hold in a state.
+func desired(s State, o Observation) []Action {
+	if s.Phase == Initializing {
+		if s.Promoted == o.Target.Revision && o.Primary.Revision != s.Promoted {
+			return []Action{CopyTemplate{Revision: s.Promoted}}
+		}
+		return nil
+	}
+	var actions []Action
+	if s.Phase != Promoting && o.Primary.Exists && o.Primary.Revision != s.Promoted {
+		actions = append(actions, RestoreTemplate{Revision: s.Promoted})
+	}
+	actions = append(actions, SetWeights{Primary: 100 - s.Weight, Canary: s.Weight}, SelectPrimary{})
+	switch s.Phase {
+	case Promoting:
+		if o.Primary.Revision != s.Revision {
+			actions = append(actions, CopyTemplate{Revision: s.Revision})
+		}
+		actions = append(actions, ScaleCanary{Up: true})
+	case Progressing, Finalizing, RollingBack:
+		actions = append(actions, ScaleCanary{Up: true})
+	case Idle, Succeeded, Failed, Initializing:
+		actions = append(actions, ScaleCanary{})
+	}
+	return actions
+}
+
+// enter is the state at the start of a phase.
+func (s State) enter(phase Phase, now time.Time, format string, args ...any) State {
+	s.Phase, s.EnteredAt, s.Message = phase, now, fmt.Sprintf(format, args...)
+	return s
+}
