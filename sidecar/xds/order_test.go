@@ -52,6 +52,51 @@ func TestWhatIsReferredToGoesFirst(t *testing.T) {
 	})
 }
 
+func TestPublicationsUnderWayKeepTheOrder(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newTestServer(t, nil)
+		p, _ := all(t, server)
+		defer func() { _ = p.close() }()
+		const last = 200
+		// Names that nobody asks for make a publication long enough to be
+		// interrupted in its middle.
+		nobodys := make([]string, 20000)
+		for i := range nobodys {
+			nobodys[i] = fmt.Sprint("nobody's ", i)
+		}
+		version := map[string]int{}
+		for i := range last + 1 {
+			version[made(typeCluster, "c", fmt.Sprint(i)).Version] = i
+			version[made(typeVirtualHost, "v", fmt.Sprint(i)).Version] = i
+		}
+		go func() {
+			for i := range last + 1 {
+				server.Publish(world{typeCluster: {"c": fmt.Sprint(i)}, typeVirtualHost: {"v": fmt.Sprint(i)}},
+					Change{Names: map[string][]string{typeCluster: {"c"}, typeVirtualHost: {"v"}, typeRoutes: nobodys}})
+			}
+		}()
+		cluster := 0
+		for host := 0; host < last; {
+			r := <-p.out
+			for _, resource := range r.GetResources() {
+				switch i := version[resource.GetVersion()]; r.GetTypeUrl() {
+				case typeCluster:
+					cluster = i
+				case typeVirtualHost:
+					host = i
+				}
+			}
+			if host > cluster {
+				t.Fatalf("virtual host %d came when there was cluster %d", host, cluster)
+			}
+			// Not say: that would wait for the publisher.
+			p.in <- &discoveryv3.DeltaDiscoveryRequest{TypeUrl: r.GetTypeUrl(), ResponseNonce: r.GetNonce()}
+		}
+		p.settle()
+	})
+}
+
 func TestRemovalsWaitForWhatReplacesThem(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

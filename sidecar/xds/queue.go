@@ -30,16 +30,11 @@ func (q *queue) signal() {
 	}
 }
 
-// key is a resource's type and name.
-type key struct{ typeURL, name string }
-
-// add queues what was published at that time.
-func (q *queue) add(keys []key, at time.Time) {
+// add queues a name that was published at that time.
+func (q *queue) add(typeURL, name string, at time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for _, k := range keys {
-		merge(q.names, k.typeURL, k.name)
-	}
+	merge(q.names, typeURL, name)
 	if q.since.IsZero() {
 		q.since = at
 	}

@@ -116,21 +116,15 @@ func (s *Server) Publish(snapshot Snapshot, change Change) {
 	at := s.opts.Now()
 	s.snap.Store(&snapshot)
 	s.once.Do(func() { close(s.ready) })
-	// Each stream gets what concerns it in one piece, or it might send what
-	// refers to something before that.
-	concerned := map[*stream][]key{}
 	for typeURL, names := range change.Names {
 		for _, name := range names {
 			for st := range s.named[typeURL][name] {
-				concerned[st] = append(concerned[st], key{typeURL, name})
+				st.queue.add(typeURL, name, at)
 			}
 			for st := range s.wildcard[typeURL] {
-				concerned[st] = append(concerned[st], key{typeURL, name})
+				st.queue.add(typeURL, name, at)
 			}
 		}
-	}
-	for st, keys := range concerned {
-		st.queue.add(keys, at)
 	}
 	for _, pod := range change.Pods {
 		for st := range s.pods[pod] {
@@ -194,8 +188,9 @@ func (s *Server) ReissueAll() {
 
 func (s *Server) snapshot() Snapshot { return *s.snap.Load() }
 
-// take returns what the stream has to look at and the snapshot to look in,
-// neither of which a publication has half changed.
+// take returns what the stream has to look at and the snapshot to look in. It
+// waits for a publication to be queued whole: from a half, what refers to
+// something could be sent before that.
 func (s *Server) take(st *stream) (work, Snapshot) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

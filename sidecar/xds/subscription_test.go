@@ -73,10 +73,13 @@ func TestAnswersToRequests(t *testing.T) {
 		},
 		"versions claimed later than in the first request count for nothing": {
 			requests: []*request{
-				{TypeUrl: typeListener},
-				{TypeUrl: typeListener, InitialResourceVersions: map[string]string{"other": "1"}},
+				{TypeUrl: typeCluster, ResourceNamesSubscribe: []string{"cart"}},
+				{
+					TypeUrl: typeCluster, ResourceNamesSubscribe: []string{"web"},
+					InitialResourceVersions: map[string]string{"web": version(typeCluster, "web")},
+				},
 			},
-			want: []string{"LDS +in +out"},
+			want: []string{"CDS +cart", "CDS +web"},
 		},
 		"a name given up while all is asked for is sent again if it is among all": {
 			requests: []*request{
@@ -148,4 +151,72 @@ func TestProxyThatAsksForTooMuchIsCutOff(t *testing.T) {
 			t.Error("the stream ended without an error")
 		}
 	})
+}
+
+// mine is a world of which a proxy gets, without asking, only what is listed.
+type mine struct {
+	world
+	listed []string
+}
+
+func (m mine) Wildcard(Client, string) []string { return m.listed }
+
+func TestAllIsWhatTheSnapshotLists(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newTestServer(t, nil)
+		w := world{typeListener: {"in": "1", "out": "1", "other": "1"}}
+		server.Publish(mine{w, []string{"out"}}, Change{})
+		p := connect(t, server, 100)
+		defer func() { _ = p.close() }()
+		p.subscribe(typeListener)
+		steps := []struct {
+			publish Snapshot
+			change  Change
+			want    []string
+		}{
+			{publish: mine{w, []string{"out"}}, want: []string{"LDS +out"}},
+			{
+				publish: mine{world{typeListener: {"in": "1", "out": "1", "other": "2"}}, []string{"out"}},
+				change:  Change{Names: map[string][]string{typeListener: {"other"}}},
+			},
+			{
+				publish: mine{w, []string{"in", "out"}},
+				change:  Change{Pods: []PodKey{{Namespace: anyone.Namespace, Name: anyone.Pod}}},
+				want:    []string{"LDS +in"},
+			},
+			{
+				publish: mine{w, []string{"out"}},
+				change:  Change{Pods: []PodKey{{Namespace: anyone.Namespace, Name: anyone.Pod}}},
+				want:    []string{"LDS -in"},
+			},
+			{
+				publish: mine{w, nil},
+				change:  Change{Pods: []PodKey{{Namespace: "another", Name: "pod"}}},
+			},
+		}
+		for i, step := range steps {
+			server.Publish(step.publish, step.change)
+			if diff := cmp.Diff(step.want, p.settle()); diff != "" {
+				t.Errorf("step %d: %s", i, diff)
+			}
+		}
+	})
+}
+
+func TestEndedStreamLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
+	server := newTestServer(t, nil)
+	server.Publish(world{}, Change{})
+	p := &proxy{out: make(chan *discoveryv3.DeltaDiscoveryResponse, 10), ctx: t.Context()}
+	st := newStream(server, (*serverSide)(p), anyone)
+	server.add(st)
+	server.remove(st)
+	// The last request may have been under way when the stream ended.
+	if err := st.request(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: typeCluster, ResourceNamesSubscribe: []string{"c", "*"}}); err != nil {
+		t.Fatal(err)
+	}
+	if left := remains(server); left != 0 {
+		t.Errorf("%d entries are left", left)
+	}
 }
