@@ -374,4 +374,3 @@ func (in *CanaryTargetRef) DeepCopy() *CanaryTargetRef {
 	in.DeepCopyInto(out)
 	return out
 }
-

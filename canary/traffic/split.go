@@ -1,0 +1,69 @@
+// Package traffic shares out a root service's requests by writing an SMI
+// TrafficSplit, and knows of no mesh beyond that.
+package traffic
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	splitv1alpha4 "github.com/heddle-mesh/heddle/crds/smi/split/v1alpha4"
+)
+
+// ErrOwnedElsewhere is returned for a TrafficSplit of the right name that
+// belongs to somebody else. It is never overwritten.
+var ErrOwnedElsewhere = errors.New("owned elsewhere")
+
+// Router writes one TrafficSplit, named as its owner.
+type Router struct {
+	Client client.Client
+}
+
+// SetWeights makes the split of the owner say so.
+func (r Router) SetWeights(ctx context.Context, owner client.Object, root string, primary, canary int) error {
+	want := splitv1alpha4.TrafficSplitSpec{Service: root, Backends: []splitv1alpha4.TrafficSplitBackend{
+		{Service: root + "-primary", Weight: primary}, {Service: root + "-canary", Weight: canary},
+	}}
+	split := &splitv1alpha4.TrafficSplit{}
+	err := r.Client.Get(ctx, client.ObjectKeyFromObject(owner), split)
+	switch {
+	case apierrors.IsNotFound(err):
+		split.ObjectMeta = metav1.ObjectMeta{Namespace: owner.GetNamespace(), Name: owner.GetName()}
+		split.Spec = want
+		if err := controllerutil.SetControllerReference(owner, split, r.Client.Scheme()); err != nil {
+			return fmt.Errorf("own TrafficSplit %s: %w", split.Name, err)
+		}
+		if err := r.Client.Create(ctx, split); err != nil {
+			return fmt.Errorf("create TrafficSplit %s: %w", split.Name, err)
+		}
+		return nil
+	case err != nil:
+		return fmt.Errorf("get TrafficSplit %s: %w", owner.GetName(), err)
+	case !metav1.IsControlledBy(split, owner):
+		return fmt.Errorf("TrafficSplit %s exists and isn't this Canary's; delete or rename one of them: %w", split.Name, ErrOwnedElsewhere)
+	case same(split.Spec, want):
+		return nil
+	}
+	split.Spec = want
+	if err := r.Client.Update(ctx, split); err != nil {
+		return fmt.Errorf("update TrafficSplit %s: %w", split.Name, err)
+	}
+	return nil
+}
+
+func same(a, b splitv1alpha4.TrafficSplitSpec) bool {
+	if a.Service != b.Service || len(a.Matches) != 0 || len(a.Backends) != len(b.Backends) {
+		return false
+	}
+	for i := range a.Backends {
+		if a.Backends[i] != b.Backends[i] {
+			return false
+		}
+	}
+	return true
+}
