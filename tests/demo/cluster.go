@@ -35,8 +35,7 @@ type demo struct {
 
 // cluster makes sure there is one, with Heddle's images within its reach.
 func (d *demo) cluster(ctx context.Context) error {
-	d.ours = d.kubeconfig == ""
-	if d.ours {
+	if d.isLab(ctx) {
 		d.say.step("A Kubernetes cluster: the lab, one real node on this machine")
 		if os.Geteuid() != 0 {
 			return errors.New("the lab needs root; with a cluster of your own it is make demo KUBECONFIG=PATH IMG=PREFIX")
@@ -62,11 +61,20 @@ func (d *demo) cluster(ctx context.Context) error {
 	return d.connect(ctx)
 }
 
+// isLab is whether the cluster is the lab: when the user names no other.
+func (d *demo) isLab(ctx context.Context) bool {
+	d.ours = d.kubeconfig == ""
+	if !d.ours {
+		path, err := d.output(ctx, "go", "run", "./tests/lab", "kubeconfig")
+		d.ours = err == nil && lastLine(path) == d.kubeconfig
+	}
+	return d.ours
+}
+
 // find connects to a cluster that is there already.
 func (d *demo) find(ctx context.Context) error {
 	d.say.step("Looking for the cluster")
-	if d.kubeconfig == "" {
-		d.ours = true
+	if d.isLab(ctx) {
 		path, err := d.output(ctx, "go", "run", "./tests/lab", "kubeconfig")
 		if err != nil {
 			return err

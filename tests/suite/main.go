@@ -55,7 +55,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 			return err
 		}
 	default:
-		parts = plan(tree, newMachine())
+		parts = plan(tree, newMachine(ctx))
 	}
 	if parts, err = choose(parts, split(*only), split(*skip)); err != nil {
 		return err
