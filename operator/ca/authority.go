@@ -3,7 +3,14 @@
 // serving certificates.
 //
 // What it decides is pure (Authority); the Secret it lives in and the places
-// its roots are published to are at the rim (Store, Publisher).
+// its roots are published to are at the rim (LoadOrCreate, Publisher).
+//
+//	Secret -> LoadOrCreate -> Authority -> Issue         -> a sidecar's certificate
+//	                                    -> IssueServing  -> ServingSource -> xDS and webhook servers
+//	                                    -> RootsPEM      -> Publisher -> ConfigMaps, the webhook's CA bundle
+//
+// There is one root and it is read when the operator starts: it is not rolled,
+// and a change of the Secret takes effect at the next start.
 package ca
 
 import (
