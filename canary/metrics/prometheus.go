@@ -64,7 +64,7 @@ func (p *Prometheus) Measure(ctx context.Context, namespace, deployment string, 
 func (p *Prometheus) ask(ctx context.Context, query string, now time.Time) (float64, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	value, _, err := p.api.Query(ctx, query, now)
+	value, _, _, err := p.api.Query(ctx, query, now)
 	if err != nil {
 		return 0, err //nolint:wrapcheck // the caller says which query
 	}
