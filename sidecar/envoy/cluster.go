@@ -16,7 +16,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
-	"github.com/heddle-mesh/heddle/crds/heddle/v1alpha1"
+	heddlev1alpha1 "github.com/heddle-mesh/heddle/crds/heddle/v1alpha1"
 	"github.com/heddle-mesh/heddle/operator/mesh"
 )
 
@@ -104,7 +104,7 @@ func Inbound() *clusterv3.Cluster {
 func ReadyCluster() *clusterv3.Cluster {
 	c := baseCluster(Ready, true)
 	c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC}
-	c.LoadAssignment = singleEndpoint(Ready, netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), v1alpha1.PortReady))
+	c.LoadAssignment = singleEndpoint(Ready, netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), heddlev1alpha1.PortReady))
 	c.TransportSocket = clientTLS(alpnHTTP, nil)
 	return c
 }

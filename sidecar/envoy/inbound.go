@@ -22,7 +22,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
-	"github.com/heddle-mesh/heddle/crds/heddle/v1alpha1"
+	heddlev1alpha1 "github.com/heddle-mesh/heddle/crds/heddle/v1alpha1"
 	"github.com/heddle-mesh/heddle/operator/mesh"
 )
 
@@ -37,7 +37,7 @@ const (
 func WorkloadListener(w *mesh.Workload, policy *mesh.Policy, trustDomain string) *listenerv3.Listener {
 	l := &listenerv3.Listener{
 		Name:             InboundListener(w.Key),
-		Address:          address("0.0.0.0", v1alpha1.PortInbound),
+		Address:          address("0.0.0.0", heddlev1alpha1.PortInbound),
 		TrafficDirection: corev3.TrafficDirection_INBOUND,
 		ListenerFilters: []*listenerv3.ListenerFilter{
 			{
@@ -86,7 +86,7 @@ func WorkloadListener(w *mesh.Workload, policy *mesh.Policy, trustDomain string)
 	}
 	// The sidecar's own ports lead nowhere from outside: a connection to one
 	// of them would come back to the sidecar without end.
-	for _, port := range []uint32{v1alpha1.PortOutbound, v1alpha1.PortInbound, v1alpha1.PortReady} {
+	for _, port := range []uint32{heddlev1alpha1.PortOutbound, heddlev1alpha1.PortInbound, heddlev1alpha1.PortReady} {
 		l.FilterChains = append(l.FilterChains, &listenerv3.FilterChain{
 			Name:             "own/" + strconv.Itoa(int(port)),
 			FilterChainMatch: &listenerv3.FilterChainMatch{DestinationPort: wrapperspb.UInt32(port)},
@@ -246,7 +246,7 @@ func ReadyListener() *listenerv3.Listener {
 	hcm.HttpFilters = []*hcmv3.HttpFilter{routerFilter()}
 	return &listenerv3.Listener{
 		Name:    Ready,
-		Address: address("127.0.0.1", v1alpha1.PortReady),
+		Address: address("127.0.0.1", heddlev1alpha1.PortReady),
 		FilterChains: []*listenerv3.FilterChain{{
 			TransportSocket: serverTLS(),
 			Filters:         []*listenerv3.Filter{hcmFilter(hcm)},

@@ -19,7 +19,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
-	"github.com/heddle-mesh/heddle/crds/heddle/v1alpha1"
+	heddlev1alpha1 "github.com/heddle-mesh/heddle/crds/heddle/v1alpha1"
 )
 
 const (
@@ -53,7 +53,7 @@ func OutboundListener(ports OutboundPorts) *listenerv3.Listener {
 	}
 	l := &listenerv3.Listener{
 		Name:             Outbound,
-		Address:          address("0.0.0.0", v1alpha1.PortOutbound),
+		Address:          address("0.0.0.0", heddlev1alpha1.PortOutbound),
 		TrafficDirection: corev3.TrafficDirection_OUTBOUND,
 		ListenerFilters: []*listenerv3.ListenerFilter{
 			{

@@ -126,8 +126,8 @@ func TestBadInputIsRefusedWithARemedy(t *testing.T) {
 			"spec.backends[0].weight",
 		},
 		"an unknown field": {
-			"apiVersion: split.smi-spec.io/v1alpha4\nkind: TrafficSplit\nmetadata: {name: bad}\nspec: {service: cart, wieghts: 1, backends: [{service: cart-v1, weight: 1}]}\n",
-			"wieghts",
+			"apiVersion: split.smi-spec.io/v1alpha4\nkind: TrafficSplit\nmetadata: {name: bad}\nspec: {service: cart, shares: 1, backends: [{service: cart-v1, weight: 1}]}\n",
+			"shares",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

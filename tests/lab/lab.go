@@ -62,9 +62,9 @@ func (l *lab) coredns() string { return filepath.Join(l.cache, "coredns-"+coredn
 
 func (l *lab) envoy() string { return filepath.Join(l.cache, "envoy-"+envoyVersion, "envoy") }
 
-// step says what is being done and how long the command has been at it. It
+// stepf says what is being done and how long the command has been at it. It
 // writes to standard error: what a command prints for other programs is apart.
-func (l *lab) step(format string, args ...any) {
+func (l *lab) stepf(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, "[%5.1fs] %s\n", time.Since(l.start).Seconds(), fmt.Sprintf(format, args...))
 }
 

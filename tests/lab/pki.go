@@ -21,7 +21,7 @@ func (l *lab) pki() error {
 	if _, err := os.Stat(l.kubeconfig()); err == nil {
 		return nil
 	}
-	l.step("making certificates")
+	l.stepf("making certificates")
 	if err := os.MkdirAll(l.path("pki"), 0o700); err != nil {
 		return err
 	}

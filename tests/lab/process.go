@@ -87,12 +87,12 @@ func (l *lab) launch(p process) error {
 	if _, ok := l.running(p); ok {
 		return nil
 	}
-	l.step("starting %s", p.name)
+	l.stepf("starting %s", p.name)
 	log, err := os.Create(l.logFile(p.name))
 	if err != nil {
 		return err
 	}
-	defer log.Close()
+	defer func() { _ = log.Close() }()
 	program, err := exec.LookPath(p.args[0])
 	if err != nil {
 		return err
@@ -115,7 +115,7 @@ func (l *lab) stop(ctx context.Context, p process) error {
 		_ = os.Remove(l.pidFile(p.name))
 		return nil
 	}
-	l.step("stopping %s", p.name)
+	l.stepf("stopping %s", p.name)
 	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return fmt.Errorf("%s: %w", p.name, err)
 	}

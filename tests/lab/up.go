@@ -51,11 +51,11 @@ func up(ctx context.Context, l *lab, _ []string) error {
 	if err := l.imagesOf(ctx, []string{"pause", "coredns", "prometheus", "envoy"}); err != nil {
 		return err
 	}
-	l.step("waiting for the node")
+	l.stepf("waiting for the node")
 	if err := l.kubectl(ctx, 2*time.Minute, "the node is Ready", "wait", "--for=condition=Ready", "node/node1", "--timeout=5s"); err != nil {
 		return err
 	}
-	l.step("CoreDNS")
+	l.stepf("CoreDNS")
 	if err := l.apply(ctx, corednsManifest); err != nil {
 		return err
 	}
@@ -65,7 +65,7 @@ func up(ctx context.Context, l *lab, _ []string) error {
 	if err := l.kubectl(ctx, time.Minute, "the default service account is there", "-n", "default", "get", "serviceaccount", "default"); err != nil {
 		return err
 	}
-	l.step("the cluster is up; use it with\n\n  export KUBECONFIG=%s\n", l.kubeconfig())
+	l.stepf("the cluster is up; use it with\n\n  export KUBECONFIG=%s\n", l.kubeconfig())
 	return nil
 }
 

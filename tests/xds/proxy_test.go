@@ -140,7 +140,7 @@ func startProxy(t *testing.T, snapshot *mesh.Snapshot) *proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	authority, err := ca.New(spiffeid.RequireTrustDomainFromString("cluster.local"), time.Now())
 	if err != nil {
 		t.Fatal(err)

@@ -239,7 +239,7 @@ func echoOnce(address string) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	if err := conn.SetDeadline(time.Now().Add(shutdownTimeout)); err != nil {
 		return err
 	}

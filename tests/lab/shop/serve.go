@@ -99,7 +99,7 @@ func echo(listener net.Listener) error {
 			return err
 		}
 		go func() {
-			defer conn.Close()
+			defer func() { _ = conn.Close() }()
 			_, _ = io.Copy(conn, conn)
 		}()
 	}
