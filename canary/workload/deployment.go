@@ -159,6 +159,9 @@ func (p Pair) CopyTemplate(ctx context.Context, revision string) error {
 		return fmt.Errorf("template of %s: %w", p.Primary.Name, err)
 	}
 	next := p.Primary.DeepCopy()
+	if next.Annotations == nil {
+		next.Annotations = map[string]string{}
+	}
 	next.Annotations[annotationPreviousRevision] = next.Annotations[annotationRevision]
 	next.Annotations[annotationPreviousTemplate] = string(previous)
 	next.Annotations[annotationRevision] = revision

@@ -1,0 +1,275 @@
+// Package controller runs releases: it gathers what the engine needs, lets it
+// decide, stores the state and then makes happen what was decided.
+//
+//	Canary, Deployments, metrics -> engine.Step -> status, then actions
+//
+// Status is written first: a writer that has seen old things fails before it
+// moves traffic.
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/heddle-mesh/heddle/canary/analysis"
+	"github.com/heddle-mesh/heddle/canary/engine"
+	"github.com/heddle-mesh/heddle/canary/metrics"
+	"github.com/heddle-mesh/heddle/canary/traffic"
+	"github.com/heddle-mesh/heddle/canary/workload"
+	heddlev1alpha1 "github.com/heddle-mesh/heddle/crds/heddle/v1alpha1"
+	splitv1alpha4 "github.com/heddle-mesh/heddle/crds/smi/split/v1alpha4"
+)
+
+// Measurer measures a Deployment's requests in the window before now.
+type Measurer interface {
+	Measure(ctx context.Context, namespace, deployment string, window time.Duration, now time.Time) (analysis.Sample, error)
+}
+
+// Announcer writes Events.
+type Announcer interface {
+	Eventf(regarding, related runtime.Object, eventtype, reason, action, note string, args ...any)
+}
+
+// Options are what SetupWithManager needs beyond the manager, whose scheme
+// must know Canary, TrafficSplit v1alpha4, Deployment and Service.
+type Options struct {
+	PrometheusURL string
+	// Clock is time.Now by default.
+	Clock func() time.Time
+	// Settle is the time between moving traffic away from pods and ending
+	// them; 10 seconds by default.
+	Settle time.Duration
+}
+
+// Reconciler runs the releases of all namespaces. Its fields don't change
+// after the start.
+type Reconciler struct {
+	Client client.Client
+	Events Announcer
+	Source Measurer
+	Clock  func() time.Time
+	Settle time.Duration
+}
+
+// SetupWithManager adds the controller; it runs on the leader only.
+func SetupWithManager(mgr ctrl.Manager, o Options) error {
+	source, err := metrics.New(o.PrometheusURL)
+	if err != nil {
+		return err
+	}
+	r := &Reconciler{Client: mgr.GetClient(), Events: mgr.GetEventRecorder("heddle-canary"), Source: source, Clock: o.Clock, Settle: o.Settle}
+	if r.Clock == nil {
+		r.Clock = time.Now
+	}
+	if r.Settle == 0 {
+		r.Settle = 10 * time.Second
+	}
+	err = ctrl.NewControllerManagedBy(mgr).
+		Named("canary").
+		For(&heddlev1alpha1.Canary{}).
+		Owns(&splitv1alpha4.TrafficSplit{}).
+		Watches(&appsv1.Deployment{}, handler.EnqueueRequestsFromMapFunc(r.concerned)).
+		Watches(&corev1.Service{}, handler.EnqueueRequestsFromMapFunc(r.concerned)).
+		Complete(r)
+	if err != nil {
+		return fmt.Errorf("canary controller: %w", err)
+	}
+	return nil
+}
+
+// concerned lists the canaries that an object matters to.
+func (r *Reconciler) concerned(ctx context.Context, o client.Object) []reconcile.Request {
+	var canaries heddlev1alpha1.CanaryList
+	if err := r.Client.List(ctx, &canaries, client.InNamespace(o.GetNamespace())); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "list canaries")
+		return nil
+	}
+	var requests []reconcile.Request
+	for i := range canaries.Items {
+		c := &canaries.Items[i]
+		if o.GetLabels()[workload.LabelCanary] == c.Name || o.GetName() == c.Spec.TargetRef.Name ||
+			o.GetName() == workload.PrimaryName(c.Spec.TargetRef.Name) || o.GetName() == rootOf(c).Name {
+			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(c)})
+		}
+	}
+	return requests
+}
+
+// Reconcile does one step of one canary.
+func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
+	canary := &heddlev1alpha1.Canary{}
+	if err := r.Client.Get(ctx, request.NamespacedName, canary); err != nil || canary.DeletionTimestamp != nil {
+		return reconcile.Result{}, client.IgnoreNotFound(err)
+	}
+	now := r.Clock().Truncate(time.Second) // as precise as what is stored
+	pair, err := r.read(ctx, canary)
+	if apierrors.IsNotFound(err) {
+		return reconcile.Result{}, r.report(ctx, canary, heddlev1alpha1.ConditionResolvedRefs, heddlev1alpha1.ReasonTargetNotFound,
+			fmt.Sprintf("Deployment %s/%s doesn't exist: create it or correct spec.targetRef.name", canary.Namespace, canary.Spec.TargetRef.Name), now)
+	}
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	plan, state := planOf(canary, r.Settle), stateOf(canary)
+	if meta.IsStatusConditionTrue(canary.Status.Conditions, heddlev1alpha1.ConditionConflicted) {
+		plan.Suspend = true // nothing moves until what must hold can be made to
+	}
+	observation, err := r.observe(ctx, canary, pair, plan, state, now)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	next, actions := engine.Step(plan, state, observation, now)
+	if err := r.store(ctx, canary, next, now); err != nil {
+		return reconcile.Result{}, err
+	}
+	err = r.apply(ctx, canary, pair, actions)
+	switch {
+	case errors.Is(err, traffic.ErrOwnedElsewhere), errors.Is(err, workload.ErrOwnedElsewhere):
+		return reconcile.Result{RequeueAfter: 30 * time.Second},
+			r.report(ctx, canary, heddlev1alpha1.ConditionConflicted, heddlev1alpha1.ReasonOwnedElsewhere, err.Error(), now)
+	case errors.Is(err, workload.ErrUnsupported):
+		return reconcile.Result{RequeueAfter: 30 * time.Second},
+			r.report(ctx, canary, heddlev1alpha1.ConditionAccepted, heddlev1alpha1.ReasonUnsupported, err.Error(), now)
+	case err != nil:
+		return reconcile.Result{}, err
+	}
+	if err := r.clear(ctx, canary, now); err != nil {
+		return reconcile.Result{}, err
+	}
+	wake := engine.WakeAt(plan, next)
+	if wake.IsZero() || plan.Suspend {
+		return reconcile.Result{}, nil
+	}
+	return reconcile.Result{RequeueAfter: max(wake.Sub(r.Clock()), 200*time.Millisecond)}, nil
+}
+
+func (r *Reconciler) read(ctx context.Context, canary *heddlev1alpha1.Canary) (workload.Pair, error) {
+	pair := workload.Pair{Client: r.Client, Canary: canary.Name, Target: &appsv1.Deployment{}}
+	key := types.NamespacedName{Namespace: canary.Namespace, Name: canary.Spec.TargetRef.Name}
+	if err := r.Client.Get(ctx, key, pair.Target); err != nil {
+		return pair, fmt.Errorf("get Deployment %s: %w", key, err)
+	}
+	key.Name = workload.PrimaryName(key.Name)
+	primary := &appsv1.Deployment{}
+	err := r.Client.Get(ctx, key, primary)
+	switch {
+	case err == nil:
+		pair.Primary = primary
+	case !apierrors.IsNotFound(err):
+		return pair, fmt.Errorf("get the primary: %s", err) //nolint:errorlint // only the target's absence is to be told apart
+	}
+	return pair, nil
+}
+
+func (r *Reconciler) observe(ctx context.Context, canary *heddlev1alpha1.Canary, pair workload.Pair, plan engine.Plan, state engine.State, now time.Time) (engine.Observation, error) {
+	var o engine.Observation
+	var err error
+	if o.Target, o.Primary, err = pair.Observe(); err != nil {
+		return o, fmt.Errorf("look at Deployment %s: %w", pair.Target.Name, err)
+	}
+	if !engine.Due(plan, state, now) {
+		return o, nil
+	}
+	sample, err := r.Source.Measure(ctx, canary.Namespace, pair.Target.Name, plan.Interval, now)
+	if err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "metrics could not be read")
+		o.Verdict, o.Summary = engine.Error, "metrics could not be read: is Prometheus reachable?"
+		return o, nil
+	}
+	o.Verdict, o.Summary = analysis.Judge(limitsOf(canary), sample)
+	return o, nil
+}
+
+func (r *Reconciler) apply(ctx context.Context, canary *heddlev1alpha1.Canary, pair workload.Pair, actions []engine.Action) error {
+	root := rootOf(canary)
+	for _, action := range actions { // words first: they come only once
+		if e, ok := action.(engine.Emit); ok {
+			kind := corev1.EventTypeNormal
+			if e.Warning {
+				kind = corev1.EventTypeWarning
+			}
+			r.Events.Eventf(canary, nil, kind, e.Reason, "Release", "%s", e.Message)
+		}
+	}
+	if err := pair.EnsureBackends(ctx, root); err != nil {
+		return err //nolint:wrapcheck // it says what was attempted
+	}
+	for _, action := range actions {
+		var err error
+		switch a := action.(type) {
+		case engine.CopyTemplate:
+			err = pair.CopyTemplate(ctx, a.Revision)
+		case engine.RestoreTemplate:
+			err = pair.RestoreTemplate(ctx, a.Revision)
+		case engine.SetWeights:
+			err = traffic.Router{Client: r.Client}.SetWeights(ctx, canary, root.Name, a.Primary, a.Canary)
+		case engine.SelectPrimary:
+			err = pair.SelectPrimary(ctx, root)
+		case engine.ScaleCanary:
+			err = pair.Scale(ctx, a.Up)
+		case engine.Emit:
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Reconciler) status(ctx context.Context, canary *heddlev1alpha1.Canary, before heddlev1alpha1.CanaryStatus) error {
+	if same(before, canary.Status) {
+		return nil
+	}
+	if err := r.Client.Status().Update(ctx, canary); err != nil {
+		return fmt.Errorf("write status: %w", err)
+	}
+	return nil
+}
+
+// store writes the state.
+func (r *Reconciler) store(ctx context.Context, canary *heddlev1alpha1.Canary, s engine.State, now time.Time) error {
+	before := *canary.Status.DeepCopy()
+	into(canary, s)
+	condition(canary, heddlev1alpha1.ConditionResolvedRefs, metav1.ConditionTrue, heddlev1alpha1.ReasonResolvedRefs, "the target exists", now)
+	return r.status(ctx, canary, before)
+}
+
+// clear says that everything could be made to hold.
+func (r *Reconciler) clear(ctx context.Context, canary *heddlev1alpha1.Canary, now time.Time) error {
+	before := *canary.Status.DeepCopy()
+	meta.RemoveStatusCondition(&canary.Status.Conditions, heddlev1alpha1.ConditionConflicted)
+	condition(canary, heddlev1alpha1.ConditionAccepted, metav1.ConditionTrue, heddlev1alpha1.ReasonAccepted, "releases of the target are watched over", now)
+	return r.status(ctx, canary, before)
+}
+
+// report says what keeps a canary from working, once.
+func (r *Reconciler) report(ctx context.Context, canary *heddlev1alpha1.Canary, kind, reason, message string, now time.Time) error {
+	before := *canary.Status.DeepCopy()
+	value := metav1.ConditionFalse
+	if kind == heddlev1alpha1.ConditionConflicted {
+		value = metav1.ConditionTrue
+	}
+	changed := condition(canary, kind, value, reason, message, now)
+	canary.Status.Message, canary.Status.ObservedGeneration = message, canary.Generation
+	if err := r.status(ctx, canary, before); err != nil {
+		return err
+	}
+	if changed {
+		r.Events.Eventf(canary, nil, corev1.EventTypeWarning, reason, "Release", "%s", message)
+	}
+	return nil
+}
