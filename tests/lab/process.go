@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -62,23 +63,55 @@ func (l *lab) pidFile(name string) string { return l.path("run", name+".pid") }
 
 func (l *lab) logFile(name string) string { return l.path("log", name+".log") }
 
-// running returns the process's pid if the one that the pid file names is
-// that program of this lab, and not another that got its number.
+// running returns the pid of the process: the one that the pid file names, if
+// that is this program of this lab and not another that got its number, or
+// one that is found without a pid file.
 func (l *lab) running(p process) (int, bool) {
-	text, err := os.ReadFile(l.pidFile(p.name))
+	want := commandLine(p)
+	if text, err := os.ReadFile(l.pidFile(p.name)); err == nil {
+		pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+		if err == nil && commandLineOf(pid) == want {
+			return pid, true
+		}
+	}
+	if all := having(want); len(all) > 0 {
+		return all[0], true
+	}
+	return 0, false
+}
+
+// commandLine is what /proc tells of the process when it runs: every argument
+// is in it, the lab's folder among them, so that it names no other program.
+func commandLine(p process) string {
+	args := slices.Clone(p.args)
+	if program, err := exec.LookPath(args[0]); err == nil {
+		args[0] = program
+	}
+	return strings.Join(args, "\x00")
+}
+
+func commandLineOf(pid int) string {
+	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "cmdline"))
 	if err != nil {
-		return 0, false
+		return ""
 	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	return string(bytes.TrimRight(text, "\x00"))
+}
+
+// having lists the processes with that command line, lowest pid first.
+func having(commandLine string) []int {
+	entries, err := os.ReadDir("/proc")
 	if err != nil {
-		return 0, false
+		return nil
 	}
-	cmdline, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "cmdline"))
-	if err != nil || len(cmdline) == 0 {
-		return 0, false
+	var found []int
+	for _, entry := range entries {
+		if pid, err := strconv.Atoi(entry.Name()); err == nil && commandLineOf(pid) == commandLine {
+			found = append(found, pid)
+		}
 	}
-	want := strings.Join(p.args, "\x00")
-	return pid, strings.HasPrefix(string(bytes.TrimRight(cmdline, "\x00")), want)
+	slices.Sort(found)
+	return found
 }
 
 // launch starts the process in the lab's network, in a session of its own, so
@@ -108,25 +141,38 @@ func (l *lab) launch(p process) error {
 	return os.WriteFile(l.pidFile(p.name), []byte(strconv.Itoa(cmd.Process.Pid)), 0o600)
 }
 
-// stop ends the process and waits until it is gone.
+// stop ends the process, every one of it, and waits until it is gone.
 func (l *lab) stop(ctx context.Context, p process) error {
-	pid, ok := l.running(p)
-	if !ok {
-		_ = os.Remove(l.pidFile(p.name))
-		return nil
+	line := commandLine(p)
+	pids := having(line)
+	if len(pids) > 0 {
+		l.stepf("stopping %s", p.name)
 	}
-	l.stepf("stopping %s", p.name)
-	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
+	if err := sendAll(pids, syscall.SIGTERM); err != nil {
 		return fmt.Errorf("%s: %w", p.name, err)
 	}
 	err := await(ctx, p.name+" ends", 20*time.Second, func(context.Context) error {
-		if _, ok := l.running(p); ok {
-			return errors.New("still there")
+		if left := having(line); len(left) > 0 {
+			return fmt.Errorf("still there: %v", left)
 		}
 		return nil
 	})
 	if err != nil {
-		_ = syscall.Kill(pid, syscall.SIGKILL)
+		if err := sendAll(having(line), syscall.SIGKILL); err != nil {
+			return fmt.Errorf("%s: %w", p.name, err)
+		}
 	}
-	return os.Remove(l.pidFile(p.name))
+	if err := os.Remove(l.pidFile(p.name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+func sendAll(pids []int, s syscall.Signal) error {
+	for _, pid := range pids {
+		if err := syscall.Kill(pid, s); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return err
+		}
+	}
+	return nil
 }
