@@ -22,7 +22,7 @@ func TestIdentityIsRenewed(t *testing.T) {
 		if got := p.settle(); len(got) > 0 {
 			t.Errorf("too early: %q", got)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		if diff := cmp.Diff([]string{"SDS +identity"}, p.settle()); diff != "" {
 			t.Error(diff)
 		}
@@ -90,11 +90,11 @@ func TestRefusedIdentityIsMadeAnewMoreAndMoreSlowly(t *testing.T) {
 				seen[version] = true
 				p.nack(r, "Invalid path: /var/lib/heddle/key.pem")
 			}
-			time.Sleep(wait*time.Second - 1)
+			time.Sleep(time.Duration(wait)*time.Second - 1)
 			if got := p.hear(); len(got) > 0 {
 				t.Errorf("sent %q before %d s", told(got), wait)
 			}
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 		}
 		if len(seen) != 8 {
 			t.Errorf("%d versions were sent, want 8", len(seen))
