@@ -35,7 +35,9 @@ func dial(t testing.TB, server *Server) *grpc.ClientConn {
 	t.Cleanup(func() {
 		_ = conn.Close()
 		g.Stop()
-		<-done
+		if err := <-done; err != nil {
+			t.Errorf("serve: %v", err)
+		}
 	})
 	return conn
 }

@@ -58,14 +58,6 @@ func (w world) with(typeURL, name, content string) (world, Change) {
 	return next, Change{Names: map[string][]string{typeURL: {name}}}
 }
 
-func (w world) without(typeURL string, names ...string) (world, Change) {
-	next := w.clone()
-	for _, name := range names {
-		delete(next[typeURL], name)
-	}
-	return next, Change{Names: map[string][]string{typeURL: names}}
-}
-
 func (w world) clone() world {
 	next := world{}
 	for typeURL, names := range w {

@@ -81,7 +81,10 @@ func TestRefusedIdentityIsMadeAnewMoreAndMoreSlowly(t *testing.T) {
 		defer func() { _ = p.close() }()
 		p.subscribe(typeSecret, identityName)
 		seen := map[string]bool{}
-		for _, wait := range []time.Duration{1, 2, 4, 8, 16, 32, 64, 64} {
+		for _, wait := range []time.Duration{
+			time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second,
+			16 * time.Second, 32 * time.Second, 64 * time.Second, 64 * time.Second,
+		} {
 			for _, r := range p.hear() {
 				version := r.GetResources()[0].GetVersion()
 				if seen[version] {
@@ -90,9 +93,9 @@ func TestRefusedIdentityIsMadeAnewMoreAndMoreSlowly(t *testing.T) {
 				seen[version] = true
 				p.nack(r, "Invalid path: /var/lib/heddle/key.pem")
 			}
-			time.Sleep(time.Duration(wait)*time.Second - 1)
+			time.Sleep(wait - 1)
 			if got := p.hear(); len(got) > 0 {
-				t.Errorf("sent %q before %d s", told(got), wait)
+				t.Errorf("sent %q before %s", told(got), wait)
 			}
 			time.Sleep(time.Nanosecond)
 		}
