@@ -244,6 +244,9 @@ func (r *Reconciler) status(ctx context.Context, canary *heddlev1alpha1.Canary, 
 func (r *Reconciler) store(ctx context.Context, canary *heddlev1alpha1.Canary, s engine.State, now time.Time) error {
 	before := *canary.Status.DeepCopy()
 	into(canary, s)
+	if meta.IsStatusConditionFalse(before.Conditions, heddlev1alpha1.ConditionResolvedRefs) && s.Message == before.Message {
+		canary.Status.Message = "the target is back"
+	}
 	condition(canary, heddlev1alpha1.ConditionResolvedRefs, metav1.ConditionTrue, heddlev1alpha1.ReasonResolvedRefs, "the target exists", now)
 	return r.status(ctx, canary, before)
 }
@@ -251,7 +254,10 @@ func (r *Reconciler) store(ctx context.Context, canary *heddlev1alpha1.Canary, s
 // clear says that everything could be made to hold.
 func (r *Reconciler) clear(ctx context.Context, canary *heddlev1alpha1.Canary, now time.Time) error {
 	before := *canary.Status.DeepCopy()
-	meta.RemoveStatusCondition(&canary.Status.Conditions, heddlev1alpha1.ConditionConflicted)
+	if meta.RemoveStatusCondition(&canary.Status.Conditions, heddlev1alpha1.ConditionConflicted) ||
+		meta.IsStatusConditionFalse(canary.Status.Conditions, heddlev1alpha1.ConditionAccepted) {
+		canary.Status.Message = "what was in the way is gone"
+	}
 	condition(canary, heddlev1alpha1.ConditionAccepted, metav1.ConditionTrue, heddlev1alpha1.ReasonAccepted, "releases of the target are watched over", now)
 	return r.status(ctx, canary, before)
 }
