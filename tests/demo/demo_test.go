@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
@@ -9,6 +10,8 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+
+	heddlev1alpha1 "github.com/heddle-mesh/heddle/crds/heddle/v1alpha1"
 )
 
 func TestManifestsDecodeAndEveryKindHasAResource(t *testing.T) {
@@ -53,6 +56,21 @@ func TestDeploymentsAreReadStrictly(t *testing.T) {
 		if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(o.Object, &d, true); err != nil {
 			t.Errorf("%s: %v", o.GetName(), err)
 		}
+	}
+}
+
+func TestCanaryIsReadStrictly(t *testing.T) {
+	t.Parallel()
+	objects, err := readManifests("canary.yaml", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c heddlev1alpha1.Canary
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(objects[0].Object, &c, true); err != nil {
+		t.Error(err)
+	}
+	if !slices.IsSorted(c.Spec.Analysis.StepWeights) || c.Spec.TargetRef.Name != checkout.name {
+		t.Errorf("spec = %+v", c.Spec)
 	}
 }
 
