@@ -158,6 +158,7 @@ type CanaryAnalysis struct {
 	// Latency is how long the slowest hundredth may take; 500ms by default.
 	// +optional
 	// +kubebuilder:default="500ms"
+	// +kubebuilder:validation:XValidation:rule="duration(self) > duration('0s')",message="latency must be above zero"
 	Latency metav1.Duration `json:"latency,omitempty,omitzero"`
 	// MinRequests is how many requests in an interval are enough to judge by.
 	// With fewer the release waits; 1 by default.

@@ -1,0 +1,79 @@
+package controller
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	heddlev1alpha1 "github.com/heddle-mesh/heddle/crds/heddle/v1alpha1"
+)
+
+// TestAPIServerJudgesSpecs asks a real API server which Canaries it takes.
+func TestAPIServerJudgesSpecs(t *testing.T) {
+	t.Parallel()
+	home, err := os.UserHomeDir()
+	if err != nil {
+		t.Skip("no home directory, so no API server:", err)
+	}
+	assets := filepath.Join(home, ".cache", "heddle", "lab", "envtest-v1.34.4")
+	if _, err := os.Stat(filepath.Join(assets, "kube-apiserver")); err != nil {
+		t.Skip("no API server to ask (make lab-up builds it):", err)
+	}
+	crd := os.Getenv("HEDDLE_CANARY_CRD")
+	if crd == "" {
+		crd = filepath.Join("..", "..", "crds", "bases", "heddle.dev_canaries.yaml")
+	}
+	if _, err := os.Stat(crd); err != nil {
+		t.Skip("the CRD has not been generated (make generate):", err)
+	}
+	env := &envtest.Environment{BinaryAssetsDirectory: assets, CRDDirectoryPaths: []string{crd}, ErrorIfCRDPathMissing: true}
+	config, err := env.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = env.Stop() })
+	scheme := runtime.NewScheme()
+	if err := heddlev1alpha1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	c, err := client.New(config, client.Options{Scheme: scheme})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := map[string]struct {
+		change  func(*heddlev1alpha1.CanarySpec)
+		wantErr string
+	}{
+		"takes the least":             {func(*heddlev1alpha1.CanarySpec) {}, ""},
+		"refuses falling weights":     {func(s *heddlev1alpha1.CanarySpec) { s.Analysis.StepWeights = []int32{50, 20} }, "must rise"},
+		"refuses a latency below 0":   {func(s *heddlev1alpha1.CanarySpec) { s.Analysis.Latency.Duration = -1 }, "above zero"},
+		"refuses a weight twice":      {func(s *heddlev1alpha1.CanarySpec) { s.Analysis.StepWeights = []int32{20, 20} }, "must rise"},
+		"refuses a weight above 100":  {func(s *heddlev1alpha1.CanarySpec) { s.Analysis.StepWeights = []int32{101} }, "100"},
+		"refuses a negative weight":   {func(s *heddlev1alpha1.CanarySpec) { s.Analysis.StepWeights = []int32{-1} }, "stepWeights"},
+		"refuses a missing port":      {func(s *heddlev1alpha1.CanarySpec) { s.Service.Port = 0 }, "port"},
+		"refuses a missing target":    {func(s *heddlev1alpha1.CanarySpec) { s.TargetRef.Name = "" }, "targetRef.name"},
+		"refuses another target kind": {func(s *heddlev1alpha1.CanarySpec) { s.TargetRef.Kind = "StatefulSet" }, "kind"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			canary := &heddlev1alpha1.Canary{
+				ObjectMeta: metav1.ObjectMeta{Namespace: "default", GenerateName: "c-"},
+				Spec:       heddlev1alpha1.CanarySpec{TargetRef: heddlev1alpha1.CanaryTargetRef{Name: "cart"}, Service: heddlev1alpha1.CanaryService{Port: 80}},
+			}
+			tc.change(&canary.Spec)
+			err := c.Create(t.Context(), canary)
+			switch {
+			case tc.wantErr == "" && err != nil:
+				t.Fatal(err)
+			case tc.wantErr != "" && (err == nil || !strings.Contains(err.Error(), tc.wantErr)):
+				t.Fatalf("error = %v, want one with %q", err, tc.wantErr)
+			}
+		})
+	}
+}
