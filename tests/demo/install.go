@@ -49,7 +49,7 @@ func (d *demo) install(ctx context.Context) error {
 }
 
 func (d *demo) awaitTypes(ctx context.Context) error {
-	return d.display(ctx, d.kubectl, "wait", "--for=condition=Established", "--timeout=60s", "crd/meshconfigs.heddle.dev")
+	return d.display(ctx, d.kubectl, "wait", "--for=condition=Established", "--timeout=60s", "crd/meshconfigs.heddle.dev", "crd/canaries.heddle.dev")
 }
 
 // buildCLI makes the heddle program that the demo and the user look with.

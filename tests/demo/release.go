@@ -18,7 +18,12 @@ var checkout = ref{canaries, shop, "checkout"}
 
 func (d *demo) showCanary(ctx context.Context) error {
 	d.say.step("A Canary watches over the Deployment checkout")
-	if err := d.knows(canaries); err != nil {
+	err := d.knows(canaries)
+	if err == nil {
+		// Nothing can be judged without numbers.
+		err = d.await(ctx, ref{deployments, system, "prometheus"}, 30*time.Second, "rolled out", rolledOut)
+	}
+	if err != nil {
 		// The rest can still be shown; up fails at its end.
 		d.say.tellf("left out: %v", err)
 		d.missing = append(d.missing, "releases")
