@@ -26,6 +26,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
+	"github.com/heddle-mesh/heddle/canary/controller"
 	heddlev1alpha1 "github.com/heddle-mesh/heddle/crds/heddle/v1alpha1"
 	accessv1alpha3 "github.com/heddle-mesh/heddle/crds/smi/access/v1alpha3"
 	specsv1alpha4 "github.com/heddle-mesh/heddle/crds/smi/specs/v1alpha4"
@@ -83,6 +84,9 @@ func newOperator(ctx context.Context, config *rest.Config, o options) (*operator
 		if err := mgr.Add(runnable); err != nil {
 			return nil, fmt.Errorf("manager: %w", err)
 		}
+	}
+	if err := controller.SetupWithManager(mgr, controller.Options{PrometheusURL: o.prometheusURL}); err != nil {
+		return nil, fmt.Errorf("canaries: %w", err)
 	}
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
 		return nil, fmt.Errorf("health check: %w", err)
