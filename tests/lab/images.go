@@ -40,7 +40,7 @@ var recipes = map[string]recipe{
 	"pause":           {tag: "1", program: "./tests/lab/pause"},
 	"coredns":         {tag: "1", binary: func(l *lab) (string, error) { return l.coredns(), nil }},
 	"envoy":           {tag: envoyVersion, binary: func(l *lab) (string, error) { return l.envoy(), nil }},
-	"prometheus":      {tag: "2", binary: func(*lab) (string, error) { return exec.LookPath("prometheus") }},
+	"prometheus":      {tag: "2", binary: func(l *lab) (string, error) { return l.prometheus(), nil }},
 }
 
 // images makes those of the tree, or the named ones. With -img they are
@@ -130,6 +130,9 @@ func (l *lab) image(ctx context.Context, image string) (v1.Image, error) {
 		}
 		files[image] = binary
 		return assemble("/"+image, files)
+	}
+	if err := l.binaries(ctx); err != nil {
+		return nil, err
 	}
 	binary, err := r.binary(l)
 	if err != nil {

@@ -22,6 +22,7 @@ const (
 	kubernetesVersion = "v1.34.4"
 	corednsVersion    = "v1.15.0"
 	envoyVersion      = "1.40.0"
+	prometheusVersion = "v0.307.3"
 )
 
 // lab knows where things are. It holds no state that is not on disk, so that
@@ -59,6 +60,10 @@ func (l *lab) kubernetes(binary string) string {
 }
 
 func (l *lab) coredns() string { return filepath.Join(l.cache, "coredns-"+corednsVersion, "coredns") }
+
+func (l *lab) prometheus() string {
+	return filepath.Join(l.cache, "prometheus-"+prometheusVersion, "prometheus")
+}
 
 func (l *lab) envoy() string { return filepath.Join(l.cache, "envoy-"+envoyVersion, "envoy") }
 
