@@ -81,7 +81,7 @@ func prune(v any) (any, bool) {
 		for key, member := range v {
 			kept, some := prune(member)
 			// emptyDir: {} says something by being there.
-			if _, object := member.(map[string]any); !some && !(object && key == "emptyDir") {
+			if _, object := member.(map[string]any); !some && (!object || key != "emptyDir") {
 				delete(v, key)
 				continue
 			}

@@ -25,7 +25,7 @@ type CanaryPhase string
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
-// +kubebuilder:resource:path=canaries,singular=canary,categories={heddle,mesh}
+// +kubebuilder:resource:path=canaries,singular=canary,shortName=hcan,categories={heddle,mesh}
 // +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.phase`
 // +kubebuilder:printcolumn:name="Weight",type=integer,JSONPath=`.status.weight`,description="Percentage of requests that the candidate gets."
 // +kubebuilder:printcolumn:name="Step",type=integer,JSONPath=`.status.step`
@@ -129,6 +129,8 @@ type CanaryAnalysis struct {
 	// Interval between two looks at the metrics, and the window they are taken
 	// over; 60s by default.
 	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
 	// +kubebuilder:default="60s"
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('1h')",message="interval must be between 1s and 1h"
 	Interval metav1.Duration `json:"interval,omitempty,omitzero"`
@@ -157,6 +159,8 @@ type CanaryAnalysis struct {
 	SuccessRate *int32 `json:"successRate,omitempty"`
 	// Latency is how long the slowest hundredth may take; 500ms by default.
 	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
 	// +kubebuilder:default="500ms"
 	// +kubebuilder:validation:XValidation:rule="duration(self) > duration('0s')",message="latency must be above zero"
 	Latency metav1.Duration `json:"latency,omitempty,omitzero"`
