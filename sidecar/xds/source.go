@@ -1,11 +1,13 @@
 package xds
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"time"
 
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 )
@@ -25,6 +27,8 @@ type Resource struct {
 	// Origin names the object that the resource was made from, for people
 	// ("TrafficSplit shop/cart"). It is not part of the version.
 	Origin string
+	// assignment names the endpoints that a cluster takes by EDS.
+	assignment string
 }
 
 // NewResource marshals m deterministically. The error names the resource.
@@ -41,8 +45,17 @@ func NewResource(name, origin string, m proto.Message) (*Resource, error) {
 			TypeUrl: "type.googleapis.com/" + string(m.ProtoReflect().Descriptor().FullName()),
 			Value:   value,
 		},
-		Origin: origin,
+		Origin:     origin,
+		assignment: assignmentOf(m),
 	}, nil
+}
+
+func assignmentOf(m proto.Message) string {
+	cluster, ok := m.(*clusterv3.Cluster)
+	if !ok || cluster.GetEdsClusterConfig() == nil {
+		return ""
+	}
+	return cmp.Or(cluster.GetEdsClusterConfig().GetServiceName(), cluster.GetName())
 }
 
 // Client is who is at the other end of a stream, as proved by its token.

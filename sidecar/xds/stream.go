@@ -225,6 +225,9 @@ func (st *stream) flush() error {
 			if err := st.send(typeURL, resources, nil); err != nil {
 				return err
 			}
+			if typeURL == typeCluster {
+				st.repeatAssignments(resources, todo.names)
+			}
 			if !todo.since.IsZero() {
 				st.server.metrics.latency.Observe(st.server.opts.Now().Sub(todo.since).Seconds())
 			}
@@ -248,6 +251,22 @@ func (st *stream) recheck(names map[string]map[string]struct{}) {
 		}
 		for name := range sub.sent {
 			merge(names, typeURL, name)
+		}
+	}
+}
+
+// repeatAssignments has the assignments sent again that the clusters just sent
+// take and the proxy holds already: it does not ask a second time for a name,
+// and the clusters would wait for them in vain.
+func (st *stream) repeatAssignments(clusters []*Resource, names map[string]map[string]struct{}) {
+	sub := st.subscriptions[typeEndpoints]
+	if sub == nil {
+		return
+	}
+	for _, c := range clusters {
+		if _, asked := sub.names[c.assignment]; asked && c.assignment != "" {
+			merge(names, typeEndpoints, c.assignment)
+			sub.force[c.assignment] = struct{}{}
 		}
 	}
 }
