@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -8,13 +9,17 @@ import (
 
 func TestSplitSharesRequestsByWeight(t *testing.T) {
 	s := newShop(t)
-	s.apply(`apiVersion: split.smi-spec.io/v1alpha4
+	split := `apiVersion: split.smi-spec.io/v1alpha4
 kind: TrafficSplit
 metadata: {name: cart}
-spec: {service: cart, backends: [{service: cart-v1, weight: 90}, {service: cart-v2, weight: 10}]}
-`)
+spec: {service: cart, backends: [{service: cart-v1, weight: %d}, {service: cart-v2, weight: %d}]}
+`
+	// First everything to v2, so that v1's part shows when the shares hold.
+	s.apply(fmt.Sprintf(split, 0, 100))
 	s.must("wait", "--for=condition=Accepted", "trafficsplit/cart", "--timeout=30s")
-	s.eventually("v1 gets far more than v2", func() bool { c := s.get(200, "http://cart/"); return c.ByVersion["v1"] > 3*c.ByVersion["v2"] })
+	s.eventually("v2 gets everything", func() bool { return s.get(200, "http://cart/").ByVersion["v2"] == 200 })
+	s.apply(fmt.Sprintf(split, 90, 10))
+	s.eventually("v1 gets most", func() bool { return s.get(200, "http://cart/").ByVersion["v1"] > 150 })
 	c := s.get(10000, "http://cart/")
 	if c.ByCode["200"] != 10000 || c.Errors != 0 {
 		t.Errorf("of 10000 requests %d were answered with 200, %d failed: %s", c.ByCode["200"], c.Errors, c.LastError)
