@@ -19,7 +19,7 @@ var (
 
 func addKnownTypes(scheme *runtime.Scheme) error {
 	scheme.AddKnownTypes(GroupVersion,
-		&MeshConfig{}, &MeshConfigList{},
+		&Canary{}, &CanaryList{}, &MeshConfig{}, &MeshConfigList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil
