@@ -16,17 +16,6 @@ import (
 	"github.com/heddle-mesh/heddle/sidecar/xds"
 )
 
-// Type URLs of the resources that a catalog serves.
-const (
-	typePrefix      = "type.googleapis.com/"
-	TypeCluster     = typePrefix + "envoy.config.cluster.v3.Cluster"
-	TypeEndpoints   = typePrefix + "envoy.config.endpoint.v3.ClusterLoadAssignment"
-	TypeListener    = typePrefix + "envoy.config.listener.v3.Listener"
-	TypeRoutes      = typePrefix + "envoy.config.route.v3.RouteConfiguration"
-	TypeVirtualHost = typePrefix + "envoy.config.route.v3.VirtualHost"
-	TypeSecret      = typePrefix + "envoy.extensions.transport_sockets.tls.v3.Secret"
-)
-
 // Catalog is the immutable set of resources of one snapshot. It implements
 // xds.Snapshot.
 type Catalog struct {
@@ -37,6 +26,8 @@ type Catalog struct {
 	hosts []string
 	// addresses finds the service port behind a destination.
 	addresses map[netip.AddrPort]*mesh.Port
+	// ports is what the outbound listener was made from.
+	ports envoy.OutboundPorts
 	// asked remembers on-demand clusters that were made, by name.
 	asked *asked
 }
@@ -81,11 +72,11 @@ func Next(before *Catalog, snapshot *mesh.Snapshot, rootsPEM []byte) (*Catalog, 
 // Resource implements xds.Snapshot.
 func (c *Catalog) Resource(client xds.Client, typeURL, name string) *xds.Resource {
 	switch typeURL {
-	case TypeListener, TypeRoutes:
+	case xds.TypeListener, xds.TypeRoutes:
 		if !c.sees(client, typeURL, name) {
 			return nil
 		}
-	case TypeCluster:
+	case xds.TypeCluster:
 		if _, _, ok := envoy.ParseDestination(name); ok {
 			return c.destination(name)
 		}
@@ -96,9 +87,9 @@ func (c *Catalog) Resource(client xds.Client, typeURL, name string) *xds.Resourc
 // Wildcard implements xds.Snapshot.
 func (c *Catalog) Wildcard(client xds.Client, typeURL string) []string {
 	switch typeURL {
-	case TypeVirtualHost:
+	case xds.TypeVirtualHost:
 		return c.hosts
-	case TypeListener:
+	case xds.TypeListener:
 		// Until its pod is known a proxy can't be ready.
 		if workload := c.workload(client); workload != nil {
 			return []string{envoy.Outbound, envoy.InboundListener(workload.Key), envoy.Ready}
@@ -117,7 +108,7 @@ func (c *Catalog) sees(client xds.Client, typeURL, name string) bool {
 	if workload == nil {
 		return false
 	}
-	if typeURL == TypeListener {
+	if typeURL == xds.TypeListener {
 		return name == envoy.InboundListener(workload.Key)
 	}
 	return name == envoy.InboundRoutes(workload.Identity) || name == envoy.PlaintextRoutes(workload.Key)
@@ -228,20 +219,20 @@ func (r *renderer) make(typeURL, name, origin string, m proto.Message) {
 }
 
 func (r *renderer) fixed() {
-	if !r.keep(TypeCluster, envoy.Ready) {
-		r.make(TypeCluster, envoy.Ready, "", envoy.ReadyCluster())
-		r.make(TypeCluster, envoy.InboundCluster, "", envoy.Inbound())
-		r.make(TypeListener, envoy.Ready, "", envoy.ReadyListener())
-		r.make(TypeRoutes, envoy.Outbound, "", envoy.OutboundRoutes())
-		r.make(TypeVirtualHost, envoy.PlaceholderHost, "", envoy.EmptyHost())
+	if !r.keep(xds.TypeCluster, envoy.Ready) {
+		r.make(xds.TypeCluster, envoy.Ready, "", envoy.ReadyCluster())
+		r.make(xds.TypeCluster, envoy.InboundCluster, "", envoy.Inbound())
+		r.make(xds.TypeListener, envoy.Ready, "", envoy.ReadyListener())
+		r.make(xds.TypeRoutes, envoy.Outbound, "", envoy.OutboundRoutes())
+		r.make(xds.TypeVirtualHost, envoy.PlaceholderHost, "", envoy.EmptyHost())
 	} else {
-		r.keep(TypeCluster, envoy.InboundCluster)
-		r.keep(TypeListener, envoy.Ready)
-		r.keep(TypeRoutes, envoy.Outbound)
-		r.keep(TypeVirtualHost, envoy.PlaceholderHost)
+		r.keep(xds.TypeCluster, envoy.InboundCluster)
+		r.keep(xds.TypeListener, envoy.Ready)
+		r.keep(xds.TypeRoutes, envoy.Outbound)
+		r.keep(xds.TypeVirtualHost, envoy.PlaceholderHost)
 	}
-	if r.before.rootsPEM != r.next.rootsPEM || !r.keep(TypeSecret, envoy.RootsSecret) {
-		r.make(TypeSecret, envoy.RootsSecret, "Secret heddle-ca-key", envoy.Roots([]byte(r.next.rootsPEM)))
+	if r.before.rootsPEM != r.next.rootsPEM || !r.keep(xds.TypeSecret, envoy.RootsSecret) {
+		r.make(xds.TypeSecret, envoy.RootsSecret, "Secret heddle-ca-key", envoy.Roots([]byte(r.next.rootsPEM)))
 	}
 }
 
@@ -253,15 +244,18 @@ func (r *renderer) services() {
 			r.port(service, port, same)
 		}
 	}
-	ports := outboundPorts(now)
-	r.make(TypeListener, envoy.Outbound, "", envoy.OutboundListener(ports))
+	r.next.ports = outboundPorts(now)
+	same := slices.Equal(r.next.ports.TCP, r.before.ports.TCP) && slices.Equal(r.next.ports.HTTP, r.before.ports.HTTP)
+	if !same || !r.keep(xds.TypeListener, envoy.Outbound) {
+		r.make(xds.TypeListener, envoy.Outbound, "", envoy.OutboundListener(r.next.ports))
+	}
 }
 
 func (r *renderer) port(service *mesh.Service, port *mesh.Port, same bool) {
 	set, oldSet := r.next.snapshot.Endpoints[port.Key], r.before.snapshot.Endpoints[port.Key]
 	origin := "Service " + service.Key.String()
-	if !same || set != oldSet || !r.keep(TypeEndpoints, envoy.Assignment(port.Key)) {
-		r.make(TypeEndpoints, envoy.Assignment(port.Key), origin, endpoints.Assignment(port.Key, set))
+	if !same || set != oldSet || !r.keep(xds.TypeEndpoints, envoy.Assignment(port.Key)) {
+		r.make(xds.TypeEndpoints, envoy.Assignment(port.Key), origin, endpoints.Assignment(port.Key, set))
 	}
 	for _, addr := range service.Addresses {
 		r.next.addresses[netip.AddrPortFrom(addr, port.Number)] = port
@@ -271,18 +265,18 @@ func (r *renderer) port(service *mesh.Service, port *mesh.Port, same bool) {
 	}
 	name := envoy.HTTPCluster(port.Key)
 	sameIDs := set == oldSet || (set != nil && oldSet != nil && slices.Equal(set.Identities, oldSet.Identities))
-	if !same || !sameIDs || !r.keep(TypeCluster, name) {
-		r.make(TypeCluster, name, origin, envoy.PortCluster(name, true, port.Key, r.next.identities(port.Key), r.next.snapshot.Settings.TrustDomain))
+	if !same || !sameIDs || !r.keep(xds.TypeCluster, name) {
+		r.make(xds.TypeCluster, name, origin, envoy.PortCluster(name, true, port.Key, r.next.identities(port.Key), r.next.snapshot.Settings.TrustDomain))
 	}
 	for _, addr := range service.Addresses {
 		dst := netip.AddrPortFrom(addr, port.Number)
-		if same && r.keep(TypeVirtualHost, envoy.VirtualHost(dst)) {
+		if same && r.keep(xds.TypeVirtualHost, envoy.VirtualHost(dst)) {
 			continue
 		}
 		if port.Route != nil {
 			origin = port.Route.Origin
 		}
-		r.make(TypeVirtualHost, envoy.VirtualHost(dst), origin, envoy.ServiceHost(dst, port))
+		r.make(xds.TypeVirtualHost, envoy.VirtualHost(dst), origin, envoy.ServiceHost(dst, port))
 	}
 }
 
@@ -318,15 +312,15 @@ func (r *renderer) workloads() {
 		policy, oldPolicy := now.Policies[workload.Identity], old.Policies[workload.Identity]
 		same := workload == old.Workloads[key] && policy == oldPolicy
 		origin := fmt.Sprintf("%s %s/%s", key.Kind, key.Namespace, key.Name)
-		if !same || !r.keep(TypeListener, envoy.InboundListener(key)) {
-			r.make(TypeListener, envoy.InboundListener(key), origin, envoy.WorkloadListener(workload, policy, trustDomain))
+		if !same || !r.keep(xds.TypeListener, envoy.InboundListener(key)) {
+			r.make(xds.TypeListener, envoy.InboundListener(key), origin, envoy.WorkloadListener(workload, policy, trustDomain))
 		}
-		if !same || !r.keep(TypeRoutes, envoy.PlaintextRoutes(key)) {
-			r.make(TypeRoutes, envoy.PlaintextRoutes(key), origin, envoy.PlaintextAccess(workload, policy))
+		if !same || !r.keep(xds.TypeRoutes, envoy.PlaintextRoutes(key)) {
+			r.make(xds.TypeRoutes, envoy.PlaintextRoutes(key), origin, envoy.PlaintextAccess(workload, policy))
 		}
 		name := envoy.InboundRoutes(workload.Identity)
-		if _, done := r.next.byType[TypeRoutes][name]; !done && (policy != oldPolicy || !r.keep(TypeRoutes, name)) {
-			r.make(TypeRoutes, name, "TrafficTargets for ServiceAccount "+workload.Identity.Namespace+"/"+workload.Identity.ServiceAccount,
+		if _, done := r.next.byType[xds.TypeRoutes][name]; !done && (policy != oldPolicy || !r.keep(xds.TypeRoutes, name)) {
+			r.make(xds.TypeRoutes, name, "TrafficTargets for ServiceAccount "+workload.Identity.Namespace+"/"+workload.Identity.ServiceAccount,
 				envoy.IdentityRoutes(policy, trustDomain))
 		}
 	}
@@ -334,7 +328,7 @@ func (r *renderer) workloads() {
 
 // finish compares the two catalogs by pointer.
 func (r *renderer) finish() {
-	for _, typeURL := range []string{TypeCluster, TypeEndpoints, TypeListener, TypeRoutes, TypeVirtualHost, TypeSecret} {
+	for _, typeURL := range []string{xds.TypeCluster, xds.TypeEndpoints, xds.TypeListener, xds.TypeRoutes, xds.TypeVirtualHost, xds.TypeSecret} {
 		now, old := r.next.byType[typeURL], r.before.byType[typeURL]
 		var names []string
 		for name, resource := range now {
@@ -352,7 +346,7 @@ func (r *renderer) finish() {
 			r.change.Names[typeURL] = names
 		}
 	}
-	r.next.hosts = slices.Sorted(maps.Keys(r.next.byType[TypeVirtualHost]))
+	r.next.hosts = slices.Sorted(maps.Keys(r.next.byType[xds.TypeVirtualHost]))
 }
 
 // onDemand makes again what was asked for, to find what differs. A name that
@@ -369,12 +363,12 @@ func (r *renderer) onDemand() {
 		case old != nil && now != nil && old.Version == now.Version:
 			now = old
 		case old != now || !known:
-			r.change.Names[TypeCluster] = append(r.change.Names[TypeCluster], name)
+			r.change.Names[xds.TypeCluster] = append(r.change.Names[xds.TypeCluster], name)
 		}
 		r.next.asked.made[name] = now
 		return true
 	})
-	slices.Sort(r.change.Names[TypeCluster])
+	slices.Sort(r.change.Names[xds.TypeCluster])
 }
 
 // pods names those whose workload is another than before.

@@ -24,7 +24,7 @@ func BenchmarkPublish(b *testing.B) {
 				st := newStream(server, nil, Client{Namespace: "n", Pod: fmt.Sprint(i)})
 				server.add(st)
 				sub := newSubscription()
-				st.subscriptions[typeEndpoints] = sub
+				st.subscriptions[TypeEndpoints] = sub
 				var names []string
 				for n := range size.names {
 					names = append(names, fmt.Sprint("other", n))
@@ -32,10 +32,10 @@ func BenchmarkPublish(b *testing.B) {
 				if i < size.concerned {
 					names = append(names, "changed")
 				}
-				server.subscribe(st, typeEndpoints, names, nil, false)
+				server.subscribe(st, TypeEndpoints, names, nil, false)
 			}
-			snapshot := fixed{made(typeEndpoints, "changed", "1")}
-			change := Change{Names: map[string][]string{typeEndpoints: {"changed"}}}
+			snapshot := fixed{made(TypeEndpoints, "changed", "1")}
+			change := Change{Names: map[string][]string{TypeEndpoints: {"changed"}}}
 			b.ReportAllocs()
 			for b.Loop() {
 				server.Publish(snapshot, change)

@@ -43,11 +43,11 @@ func TestStockEnvoy(t *testing.T) {
 
 	server := newTestServer(t, nil)
 	snapshot := protos{
-		typeListener:    {"in": inbound(t, socket("in"))},
-		typeRoutes:      {"r": &routev3.RouteConfiguration{Name: "r", Vhds: &routev3.Vhds{ConfigSource: ads()}}},
-		typeVirtualHost: {"r/all": everyPathTo("a")},
-		typeCluster:     {"a": onDemand("a"), "b": onDemand("b")},
-		typeEndpoints:   {"a": assignment("a", socket("a")), "b": assignment("b", socket("b"))},
+		TypeListener:    {"in": inbound(t, socket("in"))},
+		TypeRoutes:      {"r": &routev3.RouteConfiguration{Name: "r", Vhds: &routev3.Vhds{ConfigSource: ads()}}},
+		TypeVirtualHost: {"r/all": everyPathTo("a")},
+		TypeCluster:     {"a": onDemand("a"), "b": onDemand("b")},
+		TypeEndpoints:   {"a": assignment("a", socket("a")), "b": assignment("b", socket("b"))},
 	}
 	server.Publish(snapshot, Change{})
 	g := grpc.NewServer()
@@ -71,12 +71,12 @@ func TestStockEnvoy(t *testing.T) {
 	}
 
 	eventually(t, "the request reaches a", answers("a"))
-	snapshot = snapshot.with(typeVirtualHost, "r/all", everyPathTo("b"))
-	server.Publish(snapshot, Change{Names: map[string][]string{typeVirtualHost: {"r/all"}}})
+	snapshot = snapshot.with(TypeVirtualHost, "r/all", everyPathTo("b"))
+	server.Publish(snapshot, Change{Names: map[string][]string{TypeVirtualHost: {"r/all"}}})
 	eventually(t, "the request reaches b", answers("b"))
 
-	snapshot = snapshot.with(typeListener, "bad", &listenerv3.Listener{Name: "bad"})
-	server.Publish(snapshot, Change{Names: map[string][]string{typeListener: {"bad", "in"}}})
+	snapshot = snapshot.with(TypeListener, "bad", &listenerv3.Listener{Name: "bad"})
+	server.Publish(snapshot, Change{Names: map[string][]string{TypeListener: {"bad", "in"}}})
 	eventually(t, "the bad listener is reported", func() bool {
 		rejected := server.Proxies()[0].Rejected
 		return len(rejected) == 1 && rejected[0].Name == "bad" && rejected[0].Message != ""
@@ -85,8 +85,8 @@ func TestStockEnvoy(t *testing.T) {
 		t.Errorf("after the refusal the request reaches %q", got)
 	}
 
-	gone := snapshot.with(typeCluster, "b", nil).with(typeEndpoints, "b", nil).with(typeVirtualHost, "r/all", everyPathTo("a"))
-	server.Publish(gone, Change{Names: map[string][]string{typeCluster: {"b"}, typeEndpoints: {"b"}, typeVirtualHost: {"r/all"}}})
+	gone := snapshot.with(TypeCluster, "b", nil).with(TypeEndpoints, "b", nil).with(TypeVirtualHost, "r/all", everyPathTo("a"))
+	server.Publish(gone, Change{Names: map[string][]string{TypeCluster: {"b"}, TypeEndpoints: {"b"}, TypeVirtualHost: {"r/all"}}})
 	eventually(t, "the request reaches a again", answers("a"))
 	eventually(t, "all is acknowledged", func() bool { return server.Proxies()[0].Synced })
 }
@@ -106,7 +106,7 @@ func (p protos) Resource(_ Client, typeURL, name string) *Resource {
 }
 
 func (p protos) Wildcard(_ Client, typeURL string) (names []string) {
-	if typeURL == typeListener || typeURL == typeVirtualHost {
+	if typeURL == TypeListener || typeURL == TypeVirtualHost {
 		for name := range p[typeURL] {
 			names = append(names, name)
 		}

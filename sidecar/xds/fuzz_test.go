@@ -13,18 +13,18 @@ import (
 // keep anything of it after the stream.
 func FuzzRequests(f *testing.F) {
 	f.Add(sequence(
-		&discoveryv3.DeltaDiscoveryRequest{TypeUrl: typeListener},
-		&discoveryv3.DeltaDiscoveryRequest{TypeUrl: typeListener, ResponseNonce: "1"},
-		&discoveryv3.DeltaDiscoveryRequest{TypeUrl: typeCluster, ResourceNamesSubscribe: []string{"c", "*", "none"}},
-		&discoveryv3.DeltaDiscoveryRequest{TypeUrl: typeCluster, ResourceNamesUnsubscribe: []string{"*", "c", "x"}},
-		&discoveryv3.DeltaDiscoveryRequest{TypeUrl: typeEndpoints, ResourceNamesSubscribe: []string{"e"}, InitialResourceVersions: map[string]string{"e": "1", "f": ""}},
-		&discoveryv3.DeltaDiscoveryRequest{TypeUrl: typeSecret, ResourceNamesSubscribe: []string{identityName}},
+		&discoveryv3.DeltaDiscoveryRequest{TypeUrl: TypeListener},
+		&discoveryv3.DeltaDiscoveryRequest{TypeUrl: TypeListener, ResponseNonce: "1"},
+		&discoveryv3.DeltaDiscoveryRequest{TypeUrl: TypeCluster, ResourceNamesSubscribe: []string{"c", "*", "none"}},
+		&discoveryv3.DeltaDiscoveryRequest{TypeUrl: TypeCluster, ResourceNamesUnsubscribe: []string{"*", "c", "x"}},
+		&discoveryv3.DeltaDiscoveryRequest{TypeUrl: TypeEndpoints, ResourceNamesSubscribe: []string{"e"}, InitialResourceVersions: map[string]string{"e": "1", "f": ""}},
+		&discoveryv3.DeltaDiscoveryRequest{TypeUrl: TypeSecret, ResourceNamesSubscribe: []string{identityName}},
 	))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		synctest.Test(t, func(t *testing.T) {
 			server := newTestServer(t, func(o *Options) { o.MaxNames = 100 })
-			w := world{typeCluster: {"c": "1"}, typeEndpoints: {"e": "1"}, typeListener: {"l": "1"}}
+			w := world{TypeCluster: {"c": "1"}, TypeEndpoints: {"e": "1"}, TypeListener: {"l": "1"}}
 			server.Publish(w, Change{})
 			p := connect(t, server, 10000)
 			p.greeted = true
@@ -39,9 +39,9 @@ func FuzzRequests(f *testing.F) {
 					break
 				}
 				p.say(request)
-				server.Publish(w, Change{Names: map[string][]string{typeCluster: {"c"}, typeListener: {"l"}}})
+				server.Publish(w, Change{Names: map[string][]string{TypeCluster: {"c"}, TypeListener: {"l"}}})
 			}
-			server.Publish(world{}, Change{Names: map[string][]string{typeCluster: {"c"}, typeListener: {"l"}}})
+			server.Publish(world{}, Change{Names: map[string][]string{TypeCluster: {"c"}, TypeListener: {"l"}}})
 			_ = p.close()
 			synctest.Wait()
 			if left := remains(server); left != 0 {

@@ -67,13 +67,13 @@ func TestOnlyDeltaStreamsAreServed(t *testing.T) {
 func TestStreamOverGRPC(t *testing.T) {
 	t.Parallel()
 	server := newTestServer(t, nil)
-	w := world{typeListener: {"l": "1"}}
+	w := world{TypeListener: {"l": "1"}}
 	server.Publish(w, Change{})
 	stream, err := discoveryv3.NewAggregatedDiscoveryServiceClient(dial(t, server)).DeltaAggregatedResources(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := stream.Send(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: typeListener}); err != nil {
+	if err := stream.Send(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: TypeListener}); err != nil {
 		t.Fatal(err)
 	}
 	expect := func(content string) {
@@ -82,14 +82,14 @@ func TestStreamOverGRPC(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := made(typeListener, "l", content)
+		want := made(TypeListener, "l", content)
 		got := r.GetResources()[0]
 		if got.GetVersion() != want.Version || string(got.GetResource().GetValue()) != string(want.Body.GetValue()) {
 			t.Errorf("got %v, want the bytes of %q", got, content)
 		}
 	}
 	expect("1")
-	server.Publish(w.with(typeListener, "l", "2"))
+	server.Publish(w.with(TypeListener, "l", "2"))
 	expect("2")
 	if err := stream.CloseSend(); err != nil {
 		t.Fatal(err)
@@ -124,12 +124,12 @@ func TestUnauthenticatedAndContradictoryProxiesAreTurnedAway(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server := newTestServer(t, tt.change)
-			server.Publish(world{typeListener: {"l": "1"}}, Change{})
+			server.Publish(world{TypeListener: {"l": "1"}}, Change{})
 			stream, err := discoveryv3.NewAggregatedDiscoveryServiceClient(dial(t, server)).DeltaAggregatedResources(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
-			_ = stream.Send(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: typeListener})
+			_ = stream.Send(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: TypeListener})
 			if r, err := stream.Recv(); status.Code(err) != tt.want {
 				t.Errorf("got %v, %v; want %s", r, err, tt.want)
 			}
@@ -140,12 +140,12 @@ func TestUnauthenticatedAndContradictoryProxiesAreTurnedAway(t *testing.T) {
 func TestListOfProxies(t *testing.T) {
 	t.Parallel()
 	server := newTestServer(t, nil)
-	server.Publish(world{typeListener: {"l": "1"}}, Change{})
+	server.Publish(world{TypeListener: {"l": "1"}}, Change{})
 	stream, err := discoveryv3.NewAggregatedDiscoveryServiceClient(dial(t, server)).DeltaAggregatedResources(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := stream.Send(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: typeListener}); err != nil {
+	if err := stream.Send(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: TypeListener}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := stream.Recv(); err != nil {

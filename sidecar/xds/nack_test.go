@@ -59,14 +59,14 @@ func TestRefusedResourceIsQuarantined(t *testing.T) {
 		server := newTestServer(t, func(o *Options) {
 			o.OnReject = func(_ Client, r Rejection) { reported = append(reported, r) }
 		})
-		server.Publish(world{typeListener: {"bad": "1", "good": "1"}}, Change{})
+		server.Publish(world{TypeListener: {"bad": "1", "good": "1"}}, Change{})
 		p := connect(t, server, 100)
-		p.subscribe(typeListener)
+		p.subscribe(TypeListener)
 		responses := p.hear()
 		p.nack(responses[0], "Error adding/updating listener(s) bad: it is")
 
 		want := []Rejection{{
-			Type: "LDS", Name: "bad", Version: made(typeListener, "bad", "1").Version,
+			Type: "LDS", Name: "bad", Version: made(TypeListener, "bad", "1").Version,
 			Origin: "origin of bad", Message: "Error adding/updating listener(s) bad: it is", Since: time.Now(),
 		}}
 		if diff := cmp.Diff(want, server.Proxies()[0].Rejected); diff != "" {
@@ -75,14 +75,14 @@ func TestRefusedResourceIsQuarantined(t *testing.T) {
 		if diff := cmp.Diff(want, reported); diff != "" {
 			t.Errorf("hook: %s", diff)
 		}
-		if acked, _ := server.Acknowledged(typeListener, "good", made(typeListener, "good", "1").Version); acked != 1 {
+		if acked, _ := server.Acknowledged(TypeListener, "good", made(TypeListener, "good", "1").Version); acked != 1 {
 			t.Error("the good one of a refused response is not acknowledged")
 		}
 		_ = p.close()
 
 		again := connect(t, server, 100)
-		again.say(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: typeListener, InitialResourceVersions: map[string]string{
-			"good": made(typeListener, "good", "1").Version,
+		again.say(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: TypeListener, InitialResourceVersions: map[string]string{
+			"good": made(TypeListener, "good", "1").Version,
 		}})
 		if got := again.settle(); len(got) > 0 {
 			t.Errorf("after a reconnect: sent %q", got)
@@ -90,7 +90,7 @@ func TestRefusedResourceIsQuarantined(t *testing.T) {
 		if diff := cmp.Diff(want, server.Proxies()[0].Rejected); diff != "" {
 			t.Errorf("status after a reconnect: %s", diff)
 		}
-		server.Publish(world{typeListener: {"bad": "2", "good": "1"}}, Change{Names: map[string][]string{typeListener: {"bad"}}})
+		server.Publish(world{TypeListener: {"bad": "2", "good": "1"}}, Change{Names: map[string][]string{TypeListener: {"bad"}}})
 		if diff := cmp.Diff([]string{"LDS +bad"}, again.settle()); diff != "" {
 			t.Errorf("after it changed: %s", diff)
 		}
@@ -105,10 +105,10 @@ func TestRefusalThatNamesNothingIsOfAll(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := newTestServer(t, nil)
-		server.Publish(world{typeListener: {"a": "1", "b": "1"}}, Change{})
+		server.Publish(world{TypeListener: {"a": "1", "b": "1"}}, Change{})
 		p := connect(t, server, 100)
 		defer func() { _ = p.close() }()
-		p.subscribe(typeListener)
+		p.subscribe(TypeListener)
 		p.nack(p.hear()[0], "no")
 		if rejected := server.Proxies()[0].Rejected; len(rejected) != 2 {
 			t.Errorf("rejected: %v", rejected)

@@ -17,17 +17,17 @@ import (
 func all(t *testing.T, server *Server) (*proxy, world) {
 	t.Helper()
 	w := world{
-		typeCluster: {"c": "1"}, typeEndpoints: {"e": "1"}, typeSecret: {"roots": "1"},
-		typeListener: {"l": "1"}, typeRoutes: {"r": "1"}, typeVirtualHost: {"v": "1"},
+		TypeCluster: {"c": "1"}, TypeEndpoints: {"e": "1"}, TypeSecret: {"roots": "1"},
+		TypeListener: {"l": "1"}, TypeRoutes: {"r": "1"}, TypeVirtualHost: {"v": "1"},
 	}
 	server.Publish(w, Change{})
 	p := connect(t, server, 1000)
-	p.subscribe(typeListener)
-	p.subscribe(typeVirtualHost)
-	p.subscribe(typeCluster, "c")
-	p.subscribe(typeEndpoints, "e")
-	p.subscribe(typeSecret, "roots")
-	p.subscribe(typeRoutes, "r")
+	p.subscribe(TypeListener)
+	p.subscribe(TypeVirtualHost)
+	p.subscribe(TypeCluster, "c")
+	p.subscribe(TypeEndpoints, "e")
+	p.subscribe(TypeSecret, "roots")
+	p.subscribe(TypeRoutes, "r")
 	p.settle()
 	return p, w
 }
@@ -39,10 +39,10 @@ func TestWhatIsReferredToGoesFirst(t *testing.T) {
 		p, _ := all(t, server)
 		defer func() { _ = p.close() }()
 		server.Publish(world{
-			typeCluster: {"c": "2"}, typeEndpoints: {"e": "2"}, typeSecret: {"roots": "2"},
-			typeListener: {"l": "2"}, typeRoutes: {"r": "2"}, typeVirtualHost: {"v": "2"},
+			TypeCluster: {"c": "2"}, TypeEndpoints: {"e": "2"}, TypeSecret: {"roots": "2"},
+			TypeListener: {"l": "2"}, TypeRoutes: {"r": "2"}, TypeVirtualHost: {"v": "2"},
 		}, Change{Names: map[string][]string{
-			typeVirtualHost: {"v"}, typeRoutes: {"r"}, typeListener: {"l"}, typeSecret: {"roots"}, typeEndpoints: {"e"}, typeCluster: {"c"},
+			TypeVirtualHost: {"v"}, TypeRoutes: {"r"}, TypeListener: {"l"}, TypeSecret: {"roots"}, TypeEndpoints: {"e"}, TypeCluster: {"c"},
 		}})
 		got := p.settle()
 		want := []string{"CDS +c", "EDS +e", "SDS +roots", "LDS +l", "RDS +r", "VHDS +v"}
@@ -67,13 +67,13 @@ func TestPublicationsUnderWayKeepTheOrder(t *testing.T) {
 		}
 		version := map[string]int{}
 		for i := range last + 1 {
-			version[made(typeCluster, "c", fmt.Sprint(i)).Version] = i
-			version[made(typeVirtualHost, "v", fmt.Sprint(i)).Version] = i
+			version[made(TypeCluster, "c", fmt.Sprint(i)).Version] = i
+			version[made(TypeVirtualHost, "v", fmt.Sprint(i)).Version] = i
 		}
 		go func() {
 			for i := range last + 1 {
-				server.Publish(world{typeCluster: {"c": fmt.Sprint(i)}, typeVirtualHost: {"v": fmt.Sprint(i)}},
-					Change{Names: map[string][]string{typeCluster: {"c"}, typeVirtualHost: {"v"}, typeRoutes: nobodys}})
+				server.Publish(world{TypeCluster: {"c": fmt.Sprint(i)}, TypeVirtualHost: {"v": fmt.Sprint(i)}},
+					Change{Names: map[string][]string{TypeCluster: {"c"}, TypeVirtualHost: {"v"}, TypeRoutes: nobodys}})
 			}
 		}()
 		cluster := 0
@@ -81,9 +81,9 @@ func TestPublicationsUnderWayKeepTheOrder(t *testing.T) {
 			r := <-p.out
 			for _, resource := range r.GetResources() {
 				switch i := version[resource.GetVersion()]; r.GetTypeUrl() {
-				case typeCluster:
+				case TypeCluster:
 					cluster = i
-				case typeVirtualHost:
+				case TypeVirtualHost:
 					host = i
 				}
 			}
@@ -103,8 +103,8 @@ func TestRemovalsWaitForWhatReplacesThem(t *testing.T) {
 		server := newTestServer(t, nil)
 		p, _ := all(t, server)
 		defer func() { _ = p.close() }()
-		server.Publish(world{typeVirtualHost: {"v": "2"}, typeSecret: {"roots": "1"}, typeListener: {"l": "1"}, typeRoutes: {"r": "1"}},
-			Change{Names: map[string][]string{typeVirtualHost: {"v"}, typeCluster: {"c"}, typeEndpoints: {"e"}}})
+		server.Publish(world{TypeVirtualHost: {"v": "2"}, TypeSecret: {"roots": "1"}, TypeListener: {"l": "1"}, TypeRoutes: {"r": "1"}},
+			Change{Names: map[string][]string{TypeVirtualHost: {"v"}, TypeCluster: {"c"}, TypeEndpoints: {"e"}}})
 
 		first := p.hear()
 		if diff := cmp.Diff([]string{"VHDS +v"}, told(first)); diff != "" {
@@ -128,9 +128,9 @@ func TestAssignmentGivenUpWithItsClusterIsNotRemovedOnceMore(t *testing.T) {
 		server := newTestServer(t, nil)
 		p, _ := all(t, server)
 		defer func() { _ = p.close() }()
-		server.Publish(world{}, Change{Names: map[string][]string{typeCluster: {"c"}, typeEndpoints: {"e"}}})
+		server.Publish(world{}, Change{Names: map[string][]string{TypeCluster: {"c"}, TypeEndpoints: {"e"}}})
 		removal := p.hear()
-		p.unsubscribe(typeEndpoints, "e")
+		p.unsubscribe(TypeEndpoints, "e")
 		p.ack(removal[0])
 		if got := p.settle(); len(got) > 0 {
 			t.Errorf("sent %q", got)
@@ -145,7 +145,7 @@ func TestProxyThatAnswersLateGetsTheNewestOnce(t *testing.T) {
 		p, w := all(t, server)
 		defer func() { _ = p.close() }()
 		for i := range 1000 {
-			server.Publish(w.with(typeCluster, "c", fmt.Sprint("x", i)))
+			server.Publish(w.with(TypeCluster, "c", fmt.Sprint("x", i)))
 			synctest.Wait()
 		}
 		unanswered := p.hear()
@@ -158,7 +158,7 @@ func TestProxyThatAnswersLateGetsTheNewestOnce(t *testing.T) {
 		if diff := cmp.Diff([]string{"CDS +c"}, p.settle()); diff != "" {
 			t.Error(diff)
 		}
-		if acked, _ := server.Acknowledged(typeCluster, "c", made(typeCluster, "c", "x999").Version); acked != 1 {
+		if acked, _ := server.Acknowledged(TypeCluster, "c", made(TypeCluster, "c", "x999").Version); acked != 1 {
 			t.Error("the newest version did not arrive")
 		}
 	})
@@ -169,13 +169,13 @@ func TestPublisherNeverWaitsAndProxyThatDoesNotReadIsCutOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		registry := prometheus.NewRegistry()
 		server := newTestServer(t, func(o *Options) { o.Registerer = registry })
-		w := world{typeListener: {"l": "1"}}
+		w := world{TypeListener: {"l": "1"}}
 		server.Publish(w, Change{})
 		p := connect(t, server, 0)
-		p.subscribe(typeListener)
+		p.subscribe(TypeListener)
 		began := time.Now()
 		for i := range 100 {
-			server.Publish(w.with(typeListener, "l", fmt.Sprint(i)))
+			server.Publish(w.with(TypeListener, "l", fmt.Sprint(i)))
 		}
 		if waited := time.Since(began); waited != 0 {
 			t.Errorf("the publisher waited %s", waited)
@@ -198,11 +198,11 @@ func TestNobodyIsAnsweredBeforeTheFirstPublication(t *testing.T) {
 		server := newTestServer(t, nil)
 		p := connect(t, server, 10)
 		defer func() { _ = p.close() }()
-		go func() { p.in <- &discoveryv3.DeltaDiscoveryRequest{TypeUrl: typeListener} }()
+		go func() { p.in <- &discoveryv3.DeltaDiscoveryRequest{TypeUrl: TypeListener} }()
 		if got := p.hear(); len(got) > 0 {
 			t.Fatalf("sent %q", told(got))
 		}
-		server.Publish(world{typeListener: {"l": "1"}}, Change{})
+		server.Publish(world{TypeListener: {"l": "1"}}, Change{})
 		if diff := cmp.Diff([]string{"LDS +l"}, told(p.hear())); diff != "" {
 			t.Error(diff)
 		}

@@ -13,7 +13,7 @@ import (
 )
 
 var (
-	propertyTypes = []string{typeCluster, typeEndpoints, typeListener, typeRoutes, typeVirtualHost}
+	propertyTypes = []string{TypeCluster, TypeEndpoints, TypeListener, TypeRoutes, TypeVirtualHost}
 	propertyNames = []string{"a", "a/b", "b", "b/80", "b/8080"}
 )
 
@@ -76,7 +76,7 @@ func newHistory(rt *rapid.T, server *Server) *history {
 	return h
 }
 
-func everything(typeURL string) bool { return typeURL == typeListener || typeURL == typeVirtualHost }
+func everything(typeURL string) bool { return typeURL == TypeListener || typeURL == TypeVirtualHost }
 
 func (h *history) connect(rt *rapid.T) {
 	h.proxy = connect(rt, h.server, 10000)
@@ -243,7 +243,7 @@ func (h *history) compare(rt *rapid.T, typeURL, name string) {
 	case !wanted && holds:
 		rt.Fatalf("%s %s is held unasked", shortNames[typeURL], name)
 	case !wanted:
-	case !exists && typeURL == typeEndpoints:
+	case !exists && typeURL == TypeEndpoints:
 		if holds && held != emptyAssignment(name).Version {
 			rt.Fatalf("EDS %s is gone but still held", name)
 		}

@@ -42,7 +42,7 @@ func (w world) Resource(_ Client, typeURL, name string) *Resource {
 }
 
 func (w world) Wildcard(_ Client, typeURL string) []string {
-	if typeURL != typeListener && typeURL != typeVirtualHost {
+	if typeURL != TypeListener && typeURL != TypeVirtualHost {
 		return nil
 	}
 	return slices.Sorted(maps.Keys(w[typeURL]))
@@ -70,22 +70,22 @@ func (w world) clone() world {
 func made(typeURL, name, content string) *Resource {
 	var m proto.Message
 	switch typeURL {
-	case typeCluster:
+	case TypeCluster:
 		m = &clusterv3.Cluster{Name: name, AltStatName: content}
-	case typeEndpoints:
+	case TypeEndpoints:
 		m = &endpointv3.ClusterLoadAssignment{ClusterName: name, Policy: &endpointv3.ClusterLoadAssignment_Policy{}}
 		if content != "" {
 			m.(*endpointv3.ClusterLoadAssignment).NamedEndpoints = map[string]*endpointv3.Endpoint{content: {}}
 		}
-	case typeSecret:
+	case TypeSecret:
 		m = &tlsv3.Secret{Name: name, Type: &tlsv3.Secret_GenericSecret{GenericSecret: &tlsv3.GenericSecret{
 			Secret: &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{InlineString: content}},
 		}}}
-	case typeListener:
+	case TypeListener:
 		m = &listenerv3.Listener{Name: name, StatPrefix: content}
-	case typeRoutes:
+	case TypeRoutes:
 		m = &routev3.RouteConfiguration{Name: name, InternalOnlyHeaders: []string{content}}
-	case typeVirtualHost:
+	case TypeVirtualHost:
 		m = &routev3.VirtualHost{Name: name, Domains: []string{content}}
 	}
 	r, err := NewResource(name, "origin of "+name, m)
@@ -115,7 +115,7 @@ func (n *numbered) Identity(c Client, csr []byte) (*Resource, time.Time, time.Ti
 		renewIn = 12 * time.Hour
 	}
 	now := time.Now()
-	return made(typeSecret, identityName, fmt.Sprint(c.ServiceAccount, string(csr), n.count)), now.Add(renewIn), now.Add(2 * renewIn), nil
+	return made(TypeSecret, identityName, fmt.Sprint(c.ServiceAccount, string(csr), n.count)), now.Add(renewIn), now.Add(2 * renewIn), nil
 }
 
 // fail makes it fail from now on, or no more. It returns how often it was asked.

@@ -8,7 +8,7 @@ import (
 // removeOrder is the order of removals: what refers to something goes before
 // it. Assignments go after their clusters, since Envoy takes the endpoints
 // away from a cluster that is still in use.
-var removeOrder = []string{typeVirtualHost, typeRoutes, typeListener, typeSecret, typeCluster, typeEndpoints}
+var removeOrder = []string{TypeVirtualHost, TypeRoutes, TypeListener, TypeSecret, TypeCluster, TypeEndpoints}
 
 // sendRemovals sends the removals that can be sent now: at once those of
 // names that the proxy waits for and doesn't hold, else when all that was

@@ -59,7 +59,7 @@ func TestProxyWithoutIdentityIsAnsweredAndGetsItLater(t *testing.T) {
 		server.Publish(world{}, Change{})
 		p := connect(t, server, 100)
 		defer func() { _ = p.close() }()
-		p.subscribe(typeSecret, identityName)
+		p.subscribe(TypeSecret, identityName)
 		if diff := cmp.Diff([]string{"SDS -identity"}, p.settle()); diff != "" {
 			t.Error(diff)
 		}
@@ -79,7 +79,7 @@ func TestRefusedIdentityIsMadeAnewMoreAndMoreSlowly(t *testing.T) {
 		server.Publish(world{}, Change{})
 		p := connect(t, server, 100)
 		defer func() { _ = p.close() }()
-		p.subscribe(typeSecret, identityName)
+		p.subscribe(TypeSecret, identityName)
 		seen := map[string]bool{}
 		for _, wait := range []time.Duration{
 			time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second,
@@ -118,7 +118,7 @@ func TestReissueAllReachesThoseWithAnIdentity(t *testing.T) {
 		defer func() { _ = p.close() }()
 		without := connect(t, server, 100)
 		defer func() { _ = without.close() }()
-		without.subscribe(typeListener)
+		without.subscribe(TypeListener)
 		without.settle()
 
 		server.ReissueAll()
@@ -139,10 +139,10 @@ func TestLogsHoldNoCertificateRequest(t *testing.T) {
 			o.Log = funcr.New(func(prefix, args string) { lines = append(lines, prefix+args) }, funcr.Options{Verbosity: 9})
 			o.Issuer = &numbered{err: errors.New("no")}
 		})
-		server.Publish(world{typeListener: {"l": "1"}}, Change{})
+		server.Publish(world{TypeListener: {"l": "1"}}, Change{})
 		p := connect(t, server, 100)
-		p.subscribe(typeSecret, identityName)
-		p.subscribe(typeListener)
+		p.subscribe(TypeSecret, identityName)
+		p.subscribe(TypeListener)
 		for _, r := range p.hear() {
 			p.nack(r, "no")
 		}
@@ -158,7 +158,7 @@ func holdingIdentity(t *testing.T, issuer Issuer) (*proxy, *Server) {
 	server := newTestServer(t, func(o *Options) { o.Issuer = issuer })
 	server.Publish(world{}, Change{})
 	p := connect(t, server, 100)
-	p.subscribe(typeSecret, identityName)
+	p.subscribe(TypeSecret, identityName)
 	if diff := cmp.Diff([]string{"SDS +identity"}, p.settle()); diff != "" {
 		t.Fatal(diff)
 	}

@@ -168,7 +168,7 @@ func (s *Server) rejected(st *stream, typeURL string, rejection Rejection) {
 	s.opts.Log.Info("a proxy refused a resource and keeps the one before",
 		"namespace", st.client.Namespace, "pod", st.client.Pod, "type", rejection.Type,
 		"name", rejection.Name, "origin", rejection.Origin, "message", rejection.Message)
-	if typeURL != typeSecret {
+	if typeURL != TypeSecret {
 		s.quarantine.add(st.refusal(typeURL, rejection.Name, rejection.Version), rejection)
 	}
 	if s.opts.OnReject != nil {

@@ -95,7 +95,7 @@ func (st *stream) run(ctx context.Context, requests <-chan *discoveryv3.DeltaDis
 			err = st.flush()
 		case <-st.renew.C:
 			st.stale, st.notBefore = true, time.Time{}
-			st.queue.keep(typeSecret, map[string]struct{}{identityName: {}})
+			st.queue.keep(TypeSecret, map[string]struct{}{identityName: {}})
 			err = st.flush()
 		}
 		if err != nil {
@@ -181,7 +181,7 @@ func (st *stream) everything(typeURL string, sub *subscription) {
 
 func (st *stream) answered(typeURL string, sub *subscription, request *discoveryv3.DeltaDiscoveryRequest) {
 	answers := slices.ContainsFunc(sub.outstanding[request.GetResponseNonce()], func(r *Resource) bool {
-		return typeURL == typeSecret && r.Name == identityName
+		return typeURL == TypeSecret && r.Name == identityName
 	})
 	st.mu.Lock()
 	rejections := sub.answer(request, st.server.opts.Now())
@@ -189,7 +189,7 @@ func (st *stream) answered(typeURL string, sub *subscription, request *discovery
 	refusedIdentity := false
 	for _, rejection := range rejections {
 		st.server.rejected(st, typeURL, rejection)
-		refusedIdentity = refusedIdentity || typeURL == typeSecret && rejection.Name == identityName
+		refusedIdentity = refusedIdentity || typeURL == TypeSecret && rejection.Name == identityName
 	}
 	if answers {
 		st.identityAnswered(refusedIdentity)
@@ -203,7 +203,7 @@ func (st *stream) flush() error {
 	todo, st.snapshot = st.server.take(st)
 	if todo.reissue {
 		st.stale, st.notBefore = true, time.Time{}
-		merge(todo.names, typeSecret, identityName)
+		merge(todo.names, TypeSecret, identityName)
 	}
 	if todo.recheck {
 		st.recheck(todo.names)
@@ -225,7 +225,7 @@ func (st *stream) flush() error {
 			if err := st.send(typeURL, resources, nil); err != nil {
 				return err
 			}
-			if typeURL == typeCluster {
+			if typeURL == TypeCluster {
 				st.repeatAssignments(resources, todo.names)
 			}
 			if !todo.since.IsZero() {
@@ -259,13 +259,13 @@ func (st *stream) recheck(names map[string]map[string]struct{}) {
 // take and the proxy holds already: it does not ask a second time for a name,
 // and the clusters would wait for them in vain.
 func (st *stream) repeatAssignments(clusters []*Resource, names map[string]map[string]struct{}) {
-	sub := st.subscriptions[typeEndpoints]
+	sub := st.subscriptions[TypeEndpoints]
 	if sub == nil {
 		return
 	}
 	for _, c := range clusters {
 		if _, asked := sub.names[c.assignment]; asked && c.assignment != "" {
-			merge(names, typeEndpoints, c.assignment)
+			merge(names, TypeEndpoints, c.assignment)
 			sub.force[c.assignment] = struct{}{}
 		}
 	}
@@ -284,7 +284,7 @@ func (st *stream) difference(typeURL string, sub *subscription, names map[string
 		if covers(name) {
 			resource = st.resource(typeURL, name)
 		}
-		if resource == nil && typeURL == typeEndpoints {
+		if resource == nil && typeURL == TypeEndpoints {
 			if empty := emptyAssignment(name); forced || !holds || version == empty.Version {
 				resource = empty
 			}
@@ -332,7 +332,7 @@ func (st *stream) coverage(typeURL string, sub *subscription, n int) func(name s
 // quarantined is true if this proxy has refused this very content before.
 // Secrets are left out: what was wrong may have been a file in the pod.
 func (st *stream) quarantined(typeURL string, sub *subscription, r *Resource) bool {
-	if typeURL == typeSecret {
+	if typeURL == TypeSecret {
 		return false
 	}
 	rejection, found := st.server.quarantine.find(st.refusal(typeURL, r.Name, r.Version), st.server.opts.Now())
@@ -347,7 +347,7 @@ func (st *stream) refusal(typeURL, name, version string) refusal {
 }
 
 func (st *stream) resource(typeURL, name string) *Resource {
-	if typeURL == typeSecret && name == identityName {
+	if typeURL == TypeSecret && name == identityName {
 		return st.identity()
 	}
 	return st.snapshot.Resource(st.client, typeURL, name)

@@ -4,23 +4,23 @@ import (
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 )
 
-// Types in the order in which they are sent: what is referred to before what
+// Type URLs of what the server delivers, in the order in which they are sent: what is referred to before what
 // refers to it.
 const (
 	typePrefix      = "type.googleapis.com/"
-	typeCluster     = typePrefix + "envoy.config.cluster.v3.Cluster"
-	typeEndpoints   = typePrefix + "envoy.config.endpoint.v3.ClusterLoadAssignment"
-	typeSecret      = typePrefix + "envoy.extensions.transport_sockets.tls.v3.Secret"
-	typeListener    = typePrefix + "envoy.config.listener.v3.Listener"
-	typeRoutes      = typePrefix + "envoy.config.route.v3.RouteConfiguration"
-	typeVirtualHost = typePrefix + "envoy.config.route.v3.VirtualHost"
+	TypeCluster     = typePrefix + "envoy.config.cluster.v3.Cluster"
+	TypeEndpoints   = typePrefix + "envoy.config.endpoint.v3.ClusterLoadAssignment"
+	TypeSecret      = typePrefix + "envoy.extensions.transport_sockets.tls.v3.Secret"
+	TypeListener    = typePrefix + "envoy.config.listener.v3.Listener"
+	TypeRoutes      = typePrefix + "envoy.config.route.v3.RouteConfiguration"
+	TypeVirtualHost = typePrefix + "envoy.config.route.v3.VirtualHost"
 )
 
-var sendOrder = []string{typeCluster, typeEndpoints, typeSecret, typeListener, typeRoutes, typeVirtualHost}
+var sendOrder = []string{TypeCluster, TypeEndpoints, TypeSecret, TypeListener, TypeRoutes, TypeVirtualHost}
 
 var shortNames = map[string]string{
-	typeCluster: "CDS", typeEndpoints: "EDS", typeSecret: "SDS",
-	typeListener: "LDS", typeRoutes: "RDS", typeVirtualHost: "VHDS",
+	TypeCluster: "CDS", TypeEndpoints: "EDS", TypeSecret: "SDS",
+	TypeListener: "LDS", TypeRoutes: "RDS", TypeVirtualHost: "VHDS",
 }
 
 // subscription is one stream's dealings with one type. Only the stream's own
@@ -94,7 +94,7 @@ func (s *subscription) update(request *discoveryv3.DeltaDiscoveryRequest, first 
 	// have such a thing (the delta protocol's legacy wildcard; VHDS alike).
 	if first && len(request.GetResourceNamesSubscribe()) == 0 {
 		switch request.GetTypeUrl() {
-		case typeListener, typeCluster, typeVirtualHost:
+		case TypeListener, TypeCluster, TypeVirtualHost:
 			s.wildcard = true
 		}
 	}

@@ -12,9 +12,9 @@ import (
 func TestAnswersToRequests(t *testing.T) {
 	t.Parallel()
 	snapshot := world{
-		typeCluster:     {"cart": "1", "web": "1"},
-		typeListener:    {"in": "1", "out": "1"},
-		typeVirtualHost: {"r/1": "1"},
+		TypeCluster:     {"cart": "1", "web": "1"},
+		TypeListener:    {"in": "1", "out": "1"},
+		TypeVirtualHost: {"r/1": "1"},
 	}
 	version := func(typeURL, name string) string { return made(typeURL, name, "1").Version }
 	type request = discoveryv3.DeltaDiscoveryRequest
@@ -23,68 +23,68 @@ func TestAnswersToRequests(t *testing.T) {
 		want     []string
 	}{
 		"a first request for listeners without names gets all": {
-			requests: []*request{{TypeUrl: typeListener}}, want: []string{"LDS +in +out"},
+			requests: []*request{{TypeUrl: TypeListener}}, want: []string{"LDS +in +out"},
 		},
 		"a first request for listeners with a star gets all": {
-			requests: []*request{{TypeUrl: typeListener, ResourceNamesSubscribe: []string{"*"}}}, want: []string{"LDS +in +out"},
+			requests: []*request{{TypeUrl: TypeListener, ResourceNamesSubscribe: []string{"*"}}}, want: []string{"LDS +in +out"},
 		},
 		"a first request for virtual hosts without names gets all": {
-			requests: []*request{{TypeUrl: typeVirtualHost}}, want: []string{"VHDS +r/1"},
+			requests: []*request{{TypeUrl: TypeVirtualHost}}, want: []string{"VHDS +r/1"},
 		},
 		"all of nothing is answered with nothing": {
-			requests: []*request{{TypeUrl: typeCluster}}, want: []string{"CDS"},
+			requests: []*request{{TypeUrl: TypeCluster}}, want: []string{"CDS"},
 		},
 		"a first request for routes without names is not a request for all": {
-			requests: []*request{{TypeUrl: typeRoutes}},
+			requests: []*request{{TypeUrl: TypeRoutes}},
 		},
 		"a name gets that resource only": {
-			requests: []*request{{TypeUrl: typeCluster, ResourceNamesSubscribe: []string{"cart"}}}, want: []string{"CDS +cart"},
+			requests: []*request{{TypeUrl: TypeCluster, ResourceNamesSubscribe: []string{"cart"}}}, want: []string{"CDS +cart"},
 		},
 		"an unknown cluster is answered as removed": {
-			requests: []*request{{TypeUrl: typeCluster, ResourceNamesSubscribe: []string{"none"}}}, want: []string{"CDS -none"},
+			requests: []*request{{TypeUrl: TypeCluster, ResourceNamesSubscribe: []string{"none"}}}, want: []string{"CDS -none"},
 		},
 		"an unknown assignment is answered as empty": {
-			requests: []*request{{TypeUrl: typeEndpoints, ResourceNamesSubscribe: []string{"none"}}}, want: []string{"EDS +none"},
+			requests: []*request{{TypeUrl: TypeEndpoints, ResourceNamesSubscribe: []string{"none"}}}, want: []string{"EDS +none"},
 		},
 		"an empty assignment that the proxy holds is not sent again": {
 			requests: []*request{{
-				TypeUrl: typeEndpoints, ResourceNamesSubscribe: []string{"none"},
+				TypeUrl: TypeEndpoints, ResourceNamesSubscribe: []string{"none"},
 				InitialResourceVersions: map[string]string{"none": emptyAssignment("none").Version},
 			}},
 		},
 		"asking again is answered again": {
 			requests: []*request{
-				{TypeUrl: typeCluster, ResourceNamesSubscribe: []string{"cart"}},
-				{TypeUrl: typeCluster, ResourceNamesSubscribe: []string{"cart"}},
+				{TypeUrl: TypeCluster, ResourceNamesSubscribe: []string{"cart"}},
+				{TypeUrl: TypeCluster, ResourceNamesSubscribe: []string{"cart"}},
 			},
 			want: []string{"CDS +cart", "CDS +cart"},
 		},
 		"a reconnect is told only what differs and what is gone": {
-			requests: []*request{{TypeUrl: typeListener, InitialResourceVersions: map[string]string{
-				"in": version(typeListener, "in"), "out": "old", "gone": "1",
+			requests: []*request{{TypeUrl: TypeListener, InitialResourceVersions: map[string]string{
+				"in": version(TypeListener, "in"), "out": "old", "gone": "1",
 			}}},
 			want: []string{"LDS +out", "LDS -gone"},
 		},
 		"a reconnect that holds all is told nothing": {
 			requests: []*request{{
-				TypeUrl: typeCluster, ResourceNamesSubscribe: []string{"cart", "web"},
-				InitialResourceVersions: map[string]string{"cart": version(typeCluster, "cart"), "web": version(typeCluster, "web")},
+				TypeUrl: TypeCluster, ResourceNamesSubscribe: []string{"cart", "web"},
+				InitialResourceVersions: map[string]string{"cart": version(TypeCluster, "cart"), "web": version(TypeCluster, "web")},
 			}},
 		},
 		"versions claimed later than in the first request count for nothing": {
 			requests: []*request{
-				{TypeUrl: typeCluster, ResourceNamesSubscribe: []string{"cart"}},
+				{TypeUrl: TypeCluster, ResourceNamesSubscribe: []string{"cart"}},
 				{
-					TypeUrl: typeCluster, ResourceNamesSubscribe: []string{"web"},
-					InitialResourceVersions: map[string]string{"web": version(typeCluster, "web")},
+					TypeUrl: TypeCluster, ResourceNamesSubscribe: []string{"web"},
+					InitialResourceVersions: map[string]string{"web": version(TypeCluster, "web")},
 				},
 			},
 			want: []string{"CDS +cart", "CDS +web"},
 		},
 		"a name given up while all is asked for is sent again if it is among all": {
 			requests: []*request{
-				{TypeUrl: typeListener, ResourceNamesSubscribe: []string{"*", "in"}},
-				{TypeUrl: typeListener, ResourceNamesUnsubscribe: []string{"in"}},
+				{TypeUrl: TypeListener, ResourceNamesSubscribe: []string{"*", "in"}},
+				{TypeUrl: TypeListener, ResourceNamesUnsubscribe: []string{"in"}},
 			},
 			want: []string{"LDS +in +out", "LDS +in"},
 		},
@@ -123,13 +123,13 @@ func TestUnknownNameIsSentWhenItAppears(t *testing.T) {
 		server.Publish(world{}, Change{})
 		p := connect(t, server, 100)
 		defer func() { _ = p.close() }()
-		p.subscribe(typeCluster, "cart")
+		p.subscribe(TypeCluster, "cart")
 		p.settle()
-		server.Publish(world{}.with(typeCluster, "cart", "1"))
+		server.Publish(world{}.with(TypeCluster, "cart", "1"))
 		if diff := cmp.Diff([]string{"CDS +cart"}, p.settle()); diff != "" {
 			t.Error(diff)
 		}
-		acked, subscribed := server.Acknowledged(typeCluster, "cart", made(typeCluster, "cart", "1").Version)
+		acked, subscribed := server.Acknowledged(TypeCluster, "cart", made(TypeCluster, "cart", "1").Version)
 		if acked != 1 || subscribed != 1 {
 			t.Errorf("acknowledged by %d of %d, want 1 of 1", acked, subscribed)
 		}
@@ -146,7 +146,7 @@ func TestProxyThatAsksForTooMuchIsCutOff(t *testing.T) {
 		for i := range names {
 			names[i] = fmt.Sprint("n", i)
 		}
-		p.subscribe(typeCluster, names...)
+		p.subscribe(TypeCluster, names...)
 		if err := <-p.ended; err == nil {
 			t.Error("the stream ended without an error")
 		}
@@ -165,11 +165,11 @@ func TestAllIsWhatTheSnapshotLists(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := newTestServer(t, nil)
-		w := world{typeListener: {"in": "1", "out": "1", "other": "1"}}
+		w := world{TypeListener: {"in": "1", "out": "1", "other": "1"}}
 		server.Publish(mine{w, []string{"out"}}, Change{})
 		p := connect(t, server, 100)
 		defer func() { _ = p.close() }()
-		p.subscribe(typeListener)
+		p.subscribe(TypeListener)
 		steps := []struct {
 			publish Snapshot
 			change  Change
@@ -177,8 +177,8 @@ func TestAllIsWhatTheSnapshotLists(t *testing.T) {
 		}{
 			{publish: mine{w, []string{"out"}}, want: []string{"LDS +out"}},
 			{
-				publish: mine{world{typeListener: {"in": "1", "out": "1", "other": "2"}}, []string{"out"}},
-				change:  Change{Names: map[string][]string{typeListener: {"other"}}},
+				publish: mine{world{TypeListener: {"in": "1", "out": "1", "other": "2"}}, []string{"out"}},
+				change:  Change{Names: map[string][]string{TypeListener: {"other"}}},
 			},
 			{
 				publish: mine{w, []string{"in", "out"}},
@@ -213,7 +213,7 @@ func TestEndedStreamLeavesNothingBehind(t *testing.T) {
 	server.add(st)
 	server.remove(st)
 	// The last request may have been under way when the stream ended.
-	if err := st.request(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: typeCluster, ResourceNamesSubscribe: []string{"c", "*"}}); err != nil {
+	if err := st.request(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: TypeCluster, ResourceNamesSubscribe: []string{"c", "*"}}); err != nil {
 		t.Fatal(err)
 	}
 	if left := remains(server); left != 0 {

@@ -19,7 +19,7 @@ func down(ctx context.Context, l *lab, _ []string) error {
 	if _, ok := l.running(list[1]); ok {
 		l.stepf("removing pods")
 		// Errors don't matter here: what is left is taken away below.
-		_, _ = l.kubectlOutput(ctx, "delete", "mutatingwebhookconfigurations", "--all", "--timeout=5s")
+		_ = run(ctx, l.kubernetes("kubectl"), "--kubeconfig", l.kubeconfig(), "delete", "mutatingwebhookconfigurations", "--all", "--timeout=5s")
 	}
 	for _, p := range slices.Backward(list) {
 		if p.name == "containerd" {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"strings"
 	"time"
@@ -107,13 +106,4 @@ func (l *lab) configs() error {
 		}
 	}
 	return nil
-}
-
-// kubectlOutput is for what a condition reads.
-func (l *lab) kubectlOutput(ctx context.Context, args ...string) (string, error) {
-	out, err := output(ctx, l.kubernetes("kubectl"), append([]string{"--kubeconfig", l.kubeconfig()}, args...)...)
-	if err != nil {
-		return "", fmt.Errorf("kubectl: %w", err)
-	}
-	return out, nil
 }
