@@ -97,6 +97,32 @@ func TestPublicationsUnderWayKeepTheOrder(t *testing.T) {
 	})
 }
 
+func TestWhatRefersToAHeldBackResourceWaitsWithIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newTestServer(t, nil)
+		p, w := all(t, server)
+		defer func() { _ = p.close() }()
+		var unanswered []*discoveryv3.DeltaDiscoveryResponse
+		for i := range maxOutstanding {
+			server.Publish(w.with(TypeCluster, "c", fmt.Sprint("x", i)))
+			unanswered = append(unanswered, p.hear()...)
+		}
+		next, _ := w.with(TypeCluster, "c", "last")
+		next, _ = next.with(TypeVirtualHost, "v", "last")
+		server.Publish(next, Change{Names: map[string][]string{TypeCluster: {"c"}, TypeVirtualHost: {"v"}}})
+		if got := p.hear(); len(got) > 0 {
+			t.Fatalf("sent %q before the clusters were acknowledged", told(got))
+		}
+		for _, r := range unanswered {
+			p.ack(r)
+		}
+		if diff := cmp.Diff([]string{"CDS +c", "VHDS +v"}, p.settle()); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
 func TestRemovalsWaitForWhatReplacesThem(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -208,14 +208,17 @@ func (st *stream) flush() error {
 	if todo.recheck {
 		st.recheck(todo.names)
 	}
-	for _, typeURL := range sendOrder {
+	for i, typeURL := range sendOrder {
 		sub := st.subscriptions[typeURL]
 		if sub == nil || len(todo.names[typeURL]) == 0 {
 			continue
 		}
 		if len(sub.outstanding) >= maxOutstanding {
-			st.queue.keep(typeURL, todo.names[typeURL])
-			continue
+			// What may refer to it waits with it.
+			for _, waiting := range sendOrder[i:] {
+				st.queue.keep(waiting, todo.names[waiting])
+			}
+			break
 		}
 		resources, gone := st.difference(typeURL, sub, todo.names[typeURL])
 		for _, name := range gone {
