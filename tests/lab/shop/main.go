@@ -1,6 +1,6 @@
 // Command shop is the application of the demonstration and of the tests: a
-// server with a version, a client that asks steadily and counts, and one that
-// asks a number of times and tells.
+// server with a version, a client that asks steadily and counts, ones that ask
+// a number of times and tell, and one that listens on the wire.
 package main
 
 import (
@@ -21,8 +21,12 @@ func main() {
 		err = load(os.Args[2:])
 	case "get":
 		err = get(os.Args[2:])
+	case "grpc":
+		err = call(os.Args[2:])
 	case "tcp":
 		err = tcp(os.Args[2:])
+	case "capture":
+		err = capture(os.Args[2:])
 	default:
 		usage()
 	}
@@ -33,7 +37,7 @@ func main() {
 }
 
 func usage() {
-	fmt.Fprintln(os.Stderr, "usage: shop serve | load | get | tcp (each with -h)")
+	fmt.Fprintln(os.Stderr, "usage: shop serve | load | get | grpc | tcp | capture (each with -h)")
 	os.Exit(2)
 }
 

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/metadata"
 )
 
 // answer is what the server says of itself and of the request.
@@ -64,7 +65,12 @@ func serve(args []string) error {
 	protocols.SetUnencryptedHTTP2(true)
 	web := &http.Server{Addr: ":8080", Handler: handler, Protocols: protocols, ReadHeaderTimeout: shutdownTimeout}
 
-	rpc := grpc.NewServer()
+	rpc := grpc.NewServer(grpc.UnaryInterceptor(func(ctx context.Context, request any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+		if err := grpc.SetHeader(ctx, metadata.Pairs("x-version", *version)); err != nil {
+			return nil, err
+		}
+		return handle(ctx, request)
+	}))
 	healthv1.RegisterHealthServer(rpc, health.NewServer())
 	rpcListener, err := net.Listen("tcp", ":9090") //nolint:noctx // for the life of the program
 	if err != nil {
