@@ -14,7 +14,6 @@ GOLANGCI_LINT          := $(CACHE)/tools/golangci-lint-$(GOLANGCI_LINT_VERSION)/
 KUBECONFIG ?=
 # Where `make image` puts images and `make demo` takes them from on such a cluster.
 IMG        ?=
-PLATFORM   ?= linux/amd64
 FUZZTIME   ?= 20s
 PARTS      ?=
 

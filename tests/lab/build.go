@@ -53,23 +53,34 @@ func (l *lab) needs(ctx context.Context) error {
 func (l *lab) binaries(ctx context.Context) error {
 	for _, name := range []string{"kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "kubectl"} {
 		pkg := "k8s.io/kubernetes/cmd/" + name
-		if err := l.ensure(l.kubernetes(name), "building "+name+" "+kubernetesVersion, func(to string) error {
+		if err := l.ensure(l.kubernetes(name), "building "+name+" "+kubernetesVersion+" (takes minutes, once)", func(to string) error {
 			return l.buildKubernetes(ctx, pkg, to)
 		}); err != nil {
 			return err
 		}
 	}
-	if err := l.ensure(l.coredns(), "building CoreDNS "+corednsVersion, func(to string) error {
+	for _, build := range []func(context.Context) (string, error){l.buildCoreDNS, l.buildPrometheus, l.fetchEnvoy} {
+		if _, err := build(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *lab) buildCoreDNS(ctx context.Context) (string, error) {
+	return l.coredns(), l.ensure(l.coredns(), "building CoreDNS "+corednsVersion, func(to string) error {
 		return buildModule(ctx, "github.com/coredns/coredns", corednsVersion, to)
-	}); err != nil {
-		return err
-	}
-	if err := l.ensure(l.prometheus(), "building Prometheus "+prometheusVersion, func(to string) error {
+	})
+}
+
+func (l *lab) buildPrometheus(ctx context.Context) (string, error) {
+	return l.prometheus(), l.ensure(l.prometheus(), "building Prometheus "+prometheusVersion, func(to string) error {
 		return buildPrometheus(ctx, to)
-	}); err != nil {
-		return err
-	}
-	return l.ensure(l.envoy(), "fetching Envoy "+envoyVersion, func(to string) error { return fetchEnvoy(ctx, to) })
+	})
+}
+
+func (l *lab) fetchEnvoy(ctx context.Context) (string, error) {
+	return l.envoy(), l.ensure(l.envoy(), "fetching Envoy "+envoyVersion, func(to string) error { return fetchEnvoy(ctx, to) })
 }
 
 // ensure makes the file through a temporary name, so that an interruption

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-	"text/tabwriter"
 	"time"
 )
 
@@ -86,28 +85,5 @@ func (l *lab) unmount() error {
 			return fmt.Errorf("unmount %s: %w", point, err)
 		}
 	}
-	return nil
-}
-
-func status(_ context.Context, l *lab, _ []string) error {
-	table := tabwriter.NewWriter(os.Stdout, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(table, "COMPONENT\tSTATE\tPID\tLOG")
-	down := 0
-	for _, p := range l.processes() {
-		pid, ok := l.running(p)
-		state := "running"
-		if !ok {
-			state, pid = "stopped", 0
-			down++
-		}
-		fmt.Fprintf(table, "%s\t%s\t%d\t%s\n", p.name, state, pid, l.logFile(p.name))
-	}
-	if err := table.Flush(); err != nil {
-		return err
-	}
-	if down > 0 {
-		return fmt.Errorf("%d components do not run; start them with: make lab-up", down)
-	}
-	fmt.Printf("\nexport KUBECONFIG=%s\n", l.kubeconfig())
 	return nil
 }

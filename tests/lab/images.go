@@ -27,10 +27,10 @@ import (
 // recipe says what is in an image.
 type recipe struct {
 	tag string
-	// program is a package of this tree, or binary a file of this machine,
-	// whose shared libraries come along.
+	// program is a package of this tree, or binary makes a file, whose shared
+	// libraries come along.
 	program string
-	binary  func(*lab) (string, error)
+	binary  func(*lab, context.Context) (string, error)
 }
 
 var recipes = map[string]recipe{
@@ -38,9 +38,9 @@ var recipes = map[string]recipe{
 	"heddle-init":     {tag: "dev", program: "./cmd/heddle-init"},
 	"shop":            {tag: "dev", program: "./tests/lab/shop"},
 	"pause":           {tag: "1", program: "./tests/lab/pause"},
-	"coredns":         {tag: "1", binary: func(l *lab) (string, error) { return l.coredns(), nil }},
-	"envoy":           {tag: envoyVersion, binary: func(l *lab) (string, error) { return l.envoy(), nil }},
-	"prometheus":      {tag: "2", binary: func(l *lab) (string, error) { return l.prometheus(), nil }},
+	"coredns":         {tag: "1", binary: (*lab).buildCoreDNS},
+	"envoy":           {tag: envoyVersion, binary: (*lab).fetchEnvoy},
+	"prometheus":      {tag: "2", binary: (*lab).buildPrometheus},
 }
 
 // images makes those of the tree, or the named ones. With -img they are
@@ -60,9 +60,6 @@ func images(ctx context.Context, l *lab, args []string) error {
 	}
 	if len(names) == 0 {
 		names = []string{"heddle-operator", "heddle-init", "shop", "envoy"}
-	}
-	if err := l.binaries(ctx); err != nil {
-		return err
 	}
 	for _, image := range names {
 		img, err := l.image(ctx, image)
@@ -131,10 +128,7 @@ func (l *lab) image(ctx context.Context, image string) (v1.Image, error) {
 		files[image] = binary
 		return assemble("/"+image, files)
 	}
-	if err := l.binaries(ctx); err != nil {
-		return nil, err
-	}
-	binary, err := r.binary(l)
+	binary, err := r.binary(l, ctx)
 	if err != nil {
 		return nil, fmt.Errorf("image %s: %w", image, err)
 	}
