@@ -2,6 +2,7 @@ package xds
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -250,4 +251,28 @@ func counted(t *testing.T, from prometheus.Gatherer, name string) (sum float64) 
 		}
 	}
 	return sum
+}
+
+func TestWhatIsMadeOnDemandIsLookedAtWhereItIsAskedFor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newTestServer(t, nil)
+		server.Publish(world{TypeCluster: {"a": "1", "b": "1"}}, Change{})
+		p := connect(t, server, 1000)
+		defer func() { _ = p.close() }()
+		p.subscribe(TypeCluster, "a", "b")
+		p.settle()
+		var told []string
+		server.Publish(world{TypeCluster: {"a": "2", "b": "2", "c": "2"}}, Change{Asked: func(typeURL, name string) bool {
+			told = append(told, shortNames[typeURL]+" "+name)
+			return name != "b"
+		}})
+		if diff := cmp.Diff([]string{"CDS +a"}, p.settle()); diff != "" {
+			t.Errorf("what differs and nothing else should come (-want +got):\n%s", diff)
+		}
+		slices.Sort(told)
+		if diff := cmp.Diff([]string{"CDS a", "CDS b"}, told); diff != "" {
+			t.Errorf("asked of other names than are asked for (-want +got):\n%s", diff)
+		}
+	})
 }

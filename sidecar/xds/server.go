@@ -126,9 +126,25 @@ func (s *Server) Publish(snapshot Snapshot, change Change) {
 			}
 		}
 	}
+	if change.Asked != nil {
+		s.queueAsked(change.Asked, at)
+	}
 	for _, pod := range change.Pods {
 		for st := range s.pods[pod] {
 			st.queue.recheck()
+		}
+	}
+}
+
+func (s *Server) queueAsked(differs func(typeURL, name string) bool, at time.Time) {
+	for typeURL, names := range s.named {
+		for name, streams := range names {
+			if !differs(typeURL, name) {
+				continue
+			}
+			for st := range streams {
+				st.queue.add(typeURL, name, at)
+			}
 		}
 	}
 }

@@ -89,6 +89,11 @@ type Change struct {
 	// Names are the resources that appeared, changed or disappeared, by type
 	// URL.
 	Names map[string][]string
+	// Asked says of a name that some proxy asks for whether it may differ
+	// besides those in Names: for resources made on demand, which can't be
+	// listed. It is called with every such name and must not block. Nil says
+	// no.
+	Asked func(typeURL, name string) bool
 	// Pods are those whose wildcard sets may have changed although no
 	// resource did, such as a pod that has only now been seen.
 	Pods []PodKey
