@@ -24,8 +24,8 @@ const (
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:path=traffictargets,singular=traffictarget,shortName=tt,categories={smi,mesh}
 // +kubebuilder:printcolumn:name="Destination",type=string,JSONPath=`.spec.destination.name`
-// +kubebuilder:printcolumn:name="Sources",type=string,JSONPath=`.spec.sources[*].name`
-// +kubebuilder:printcolumn:name="Rules",type=string,JSONPath=`.spec.rules[*].name`
+// +kubebuilder:printcolumn:name="Sources",type=string,JSONPath=`.spec.sources`,priority=1
+// +kubebuilder:printcolumn:name="Rules",type=string,JSONPath=`.spec.rules`,priority=1
 // +kubebuilder:printcolumn:name="Accepted",type=string,JSONPath=`.status.conditions[?(@.type=="Accepted")].status`
 // +kubebuilder:printcolumn:name="Refs",type=string,JSONPath=`.status.conditions[?(@.type=="ResolvedRefs")].status`,priority=1
 // +kubebuilder:printcolumn:name="Programmed",type=string,JSONPath=`.status.conditions[?(@.type=="Programmed")].status`,priority=1

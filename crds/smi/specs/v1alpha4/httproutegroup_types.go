@@ -13,7 +13,7 @@ const MethodAny = "*"
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:path=httproutegroups,singular=httproutegroup,shortName=htr,categories={smi,mesh}
-// +kubebuilder:printcolumn:name="Matches",type=string,JSONPath=`.spec.matches[*].name`
+// +kubebuilder:printcolumn:name="Matches",type=string,JSONPath=`.spec.matches`,priority=1
 // +kubebuilder:printcolumn:name="Accepted",type=string,JSONPath=`.status.conditions[?(@.type=="Accepted")].status`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type HTTPRouteGroup struct {

@@ -14,8 +14,7 @@ const KindHTTPRouteGroup = "HTTPRouteGroup"
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:path=trafficsplits,singular=trafficsplit,shortName=ts,categories={smi,mesh}
 // +kubebuilder:printcolumn:name="Service",type=string,JSONPath=`.spec.service`,description="The root service of this split."
-// +kubebuilder:printcolumn:name="Backends",type=string,JSONPath=`.spec.backends[*].service`
-// +kubebuilder:printcolumn:name="Weights",type=string,JSONPath=`.spec.backends[*].weight`
+// +kubebuilder:printcolumn:name="Backends",type=string,JSONPath=`.spec.backends`
 // +kubebuilder:printcolumn:name="Accepted",type=string,JSONPath=`.status.conditions[?(@.type=="Accepted")].status`
 // +kubebuilder:printcolumn:name="Refs",type=string,JSONPath=`.status.conditions[?(@.type=="ResolvedRefs")].status`,priority=1
 // +kubebuilder:printcolumn:name="Programmed",type=string,JSONPath=`.status.conditions[?(@.type=="Programmed")].status`,priority=1
