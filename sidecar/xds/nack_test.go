@@ -55,10 +55,8 @@ func FuzzNamesInMessages(f *testing.F) {
 func TestRefusedResourceIsQuarantined(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var reported []Rejection
-		server := newTestServer(t, func(o *Options) {
-			o.OnReject = func(_ Client, r Rejection) { reported = append(reported, r) }
-		})
+		answers := 0
+		server := newTestServer(t, func(o *Options) { o.OnAnswer = func() { answers++ } })
 		server.Publish(world{TypeListener: {"bad": "1", "good": "1"}}, Change{})
 		p := connect(t, server, 100)
 		p.subscribe(TypeListener)
@@ -72,11 +70,14 @@ func TestRefusedResourceIsQuarantined(t *testing.T) {
 		if diff := cmp.Diff(want, server.Proxies()[0].Rejected); diff != "" {
 			t.Errorf("status: %s", diff)
 		}
-		if diff := cmp.Diff(want, reported); diff != "" {
-			t.Errorf("hook: %s", diff)
+		if answers != 1 {
+			t.Errorf("told of %d answers, want 1", answers)
 		}
-		if acked, _ := server.Acknowledged(TypeListener, "good", made(TypeListener, "good", "1").Version); acked != 1 {
-			t.Error("the good one of a refused response is not acknowledged")
+		if diff := cmp.Diff(Delivery{Subscribed: 1, Acked: 1}, server.Delivered(TypeListener, "good", made(TypeListener, "good", "1").Version)); diff != "" {
+			t.Errorf("the good one of a refused response is not acknowledged: %s", diff)
+		}
+		if diff := cmp.Diff(Delivery{Subscribed: 1, Rejection: &want[0], Pod: PodKey{"shop", "web-1"}}, server.Delivered(TypeListener, "bad", want[0].Version)); diff != "" {
+			t.Errorf("the bad one: %s", diff)
 		}
 		_ = p.close()
 

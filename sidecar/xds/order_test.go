@@ -185,7 +185,7 @@ func TestProxyThatAnswersLateGetsTheNewestOnce(t *testing.T) {
 		if diff := cmp.Diff([]string{"CDS +c"}, p.settle()); diff != "" {
 			t.Error(diff)
 		}
-		if acked, _ := server.Acknowledged(TypeCluster, "c", made(TypeCluster, "c", "x999").Version); acked != 1 {
+		if d := server.Delivered(TypeCluster, "c", made(TypeCluster, "c", "x999").Version); d.Acked != 1 {
 			t.Error("the newest version did not arrive")
 		}
 	})

@@ -43,9 +43,10 @@ type Options struct {
 	// MaxNames is how many names one proxy may ask for or say it holds before
 	// its stream is cut off. Zero is 200,000.
 	MaxNames int
-	// OnReject is told of every refusal, by the goroutine of that stream; it
-	// must not block. Nil is told nothing.
-	OnReject func(Client, Rejection)
+	// OnAnswer is called when a proxy has acknowledged or refused something,
+	// or has left, by the goroutine of its stream; it must not block. Nil is
+	// not called.
+	OnAnswer func()
 }
 
 // Server is the delta ADS server. The zero value is not usable.
@@ -149,12 +150,23 @@ func (s *Server) queueAsked(differs func(typeURL, name string) bool, at time.Tim
 	}
 }
 
-// Acknowledged returns how many of the connected proxies that are to have the
-// resource hold that version of it, and how many are to have it. Its cost is
-// that of the streams concerned.
-func (s *Server) Acknowledged(typeURL, name, version string) (acked, subscribed int) {
+// Delivery says how far one version of a resource has come.
+type Delivery struct {
+	// Subscribed is how many connected proxies are to have the resource,
+	// Acked how many of them hold this version.
+	Subscribed, Acked int
+	// Rejection is one of those who refused it, nil if nobody did.
+	Rejection *Rejection
+	// Pod is who refused it.
+	Pod PodKey
+}
+
+// Delivered tells how far the version has come among the proxies connected to
+// this server. Its cost is that of the streams concerned.
+func (s *Server) Delivered(typeURL, name, version string) Delivery {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	var d Delivery
 	count := func(st *stream, named bool) {
 		st.mu.Lock()
 		defer st.mu.Unlock()
@@ -162,9 +174,12 @@ func (s *Server) Acknowledged(typeURL, name, version string) (acked, subscribed 
 		if _, sent := sub.sent[name]; !named && !sent {
 			return
 		}
-		subscribed++
+		d.Subscribed++
 		if sub.acked[name] == version {
-			acked++
+			d.Acked++
+		}
+		if rejection, ok := sub.rejected[name]; ok && rejection.Version == version {
+			d.Rejection, d.Pod = &rejection, st.pod()
 		}
 	}
 	for st := range s.named[typeURL][name] {
@@ -175,7 +190,7 @@ func (s *Server) Acknowledged(typeURL, name, version string) (acked, subscribed 
 			count(st, false)
 		}
 	}
-	return acked, subscribed
+	return d
 }
 
 // rejected books a refusal.
@@ -187,8 +202,12 @@ func (s *Server) rejected(st *stream, typeURL string, rejection Rejection) {
 	if typeURL != TypeSecret {
 		s.quarantine.add(st.refusal(typeURL, rejection.Name, rejection.Version), rejection)
 	}
-	if s.opts.OnReject != nil {
-		s.opts.OnReject(st.client, rejection)
+}
+
+// heard says that what is delivered may have changed.
+func (s *Server) heard() {
+	if s.opts.OnAnswer != nil {
+		s.opts.OnAnswer()
 	}
 }
 
@@ -229,7 +248,10 @@ func (s *Server) DeltaAggregatedResources(rpc discoveryv3.AggregatedDiscoverySer
 	}
 	st := newStream(s, rpc, client)
 	s.add(st)
-	defer s.remove(st)
+	defer func() {
+		s.remove(st)
+		s.heard()
+	}()
 
 	requests := make(chan *discoveryv3.DeltaDiscoveryRequest)
 	failed := make(chan error, 2)

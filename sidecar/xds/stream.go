@@ -50,8 +50,8 @@ type stream struct {
 	failures  int
 	notBefore time.Time
 
-	// mu guards report, and sent and acked of the subscriptions against
-	// readers from outside.
+	// mu guards report, and sent, acked and rejected of the subscriptions
+	// against readers from outside.
 	mu     sync.Mutex
 	report ProxyStatus
 }
@@ -194,6 +194,7 @@ func (st *stream) answered(typeURL string, sub *subscription, request *discovery
 	if answers {
 		st.identityAnswered(refusedIdentity)
 	}
+	st.server.heard()
 }
 
 // flush sends what is queued, in order; removals come when nothing sent
@@ -340,7 +341,9 @@ func (st *stream) quarantined(typeURL string, sub *subscription, r *Resource) bo
 	}
 	rejection, found := st.server.quarantine.find(st.refusal(typeURL, r.Name, r.Version), st.server.opts.Now())
 	if found {
+		st.mu.Lock()
 		sub.rejected[r.Name] = rejection
+		st.mu.Unlock()
 	}
 	return found
 }

@@ -24,8 +24,8 @@ var shortNames = map[string]string{
 }
 
 // subscription is one stream's dealings with one type. Only the stream's own
-// goroutine changes it. Others read indexed under the server's lock, sent and
-// acked under the stream's.
+// goroutine changes it. Others read indexed under the server's lock; sent,
+// acked and rejected under the stream's.
 type subscription struct {
 	wildcard bool
 	// names are those asked for by name.

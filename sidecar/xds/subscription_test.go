@@ -129,9 +129,8 @@ func TestUnknownNameIsSentWhenItAppears(t *testing.T) {
 		if diff := cmp.Diff([]string{"CDS +cart"}, p.settle()); diff != "" {
 			t.Error(diff)
 		}
-		acked, subscribed := server.Acknowledged(TypeCluster, "cart", made(TypeCluster, "cart", "1").Version)
-		if acked != 1 || subscribed != 1 {
-			t.Errorf("acknowledged by %d of %d, want 1 of 1", acked, subscribed)
+		if diff := cmp.Diff(Delivery{Subscribed: 1, Acked: 1}, server.Delivered(TypeCluster, "cart", made(TypeCluster, "cart", "1").Version)); diff != "" {
+			t.Error(diff)
 		}
 	})
 }
