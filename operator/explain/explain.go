@@ -1,0 +1,144 @@
+package explain
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	heddlev1alpha1 "github.com/heddle-mesh/heddle/crds/heddle/v1alpha1"
+	"github.com/heddle-mesh/heddle/operator/mesh"
+)
+
+// Explain decides about the request. It is total: what does not exist is an
+// outcome, too.
+func Explain(snapshot *mesh.Snapshot, request Request) Decision {
+	e := &explanation{snapshot: snapshot, request: request}
+	e.decide()
+	e.tell()
+	return e.decision
+}
+
+type explanation struct {
+	snapshot *mesh.Snapshot
+	request  Request
+	decision Decision
+}
+
+func (e *explanation) decide() {
+	port, found := e.port()
+	http := e.request.Protocol != TCP && (port == nil || port.Protocol != mesh.ProtocolTCP)
+	if http {
+		e.request = absolute(e.request)
+		if why := malformed(e.request); why != "" {
+			e.stop(BadRequest, why)
+			return
+		}
+	}
+	nowhere := Unavailable
+	if !http {
+		nowhere = Closed
+	}
+	switch {
+	case !found:
+		e.stop(nowhere, fmt.Sprintf("there is no Service port %s", e.request.To))
+	case port == nil:
+		e.address(http, nowhere)
+	case port.Route == nil || !http || e.request.From.Outside:
+		e.decision.Branches = []Branch{e.backend(mesh.Share{Backend: port.Key, Weight: 1}, 1, http, nowhere)}
+	case port.Route.Total() == 0:
+		e.decision.Split = port.Route.Origin
+		e.stop(Unavailable, "no backend has a weight")
+	default:
+		e.decision.Split = port.Route.Origin
+		for _, share := range port.Route.Shares {
+			if share.Weight > 0 {
+				e.decision.Branches = append(e.decision.Branches, e.backend(share, port.Route.Total(), http, nowhere))
+			}
+		}
+	}
+	if len(e.decision.Branches) > 0 {
+		e.decision.Outcome = common(e.decision.Branches, func(b Branch) Outcome { return b.Outcome })
+	}
+}
+
+func (e *explanation) stop(outcome Outcome, why string) {
+	e.decision.Outcome, e.decision.Reason = outcome, why
+}
+
+// port returns the service port that is dialled, by name or by address; nil
+// for an address that is no service's. It returns false for a name that
+// nothing has.
+func (e *explanation) port() (*mesh.Port, bool) {
+	if e.request.To != (mesh.PortKey{}) {
+		service := e.snapshot.Services[e.request.To.Service]
+		if service == nil {
+			return nil, false
+		}
+		i := slices.IndexFunc(service.Ports, func(p *mesh.Port) bool { return p.Number == e.request.To.Port })
+		if i < 0 {
+			return nil, false
+		}
+		return service.Ports[i], true
+	}
+	for _, service := range e.snapshot.Services {
+		for _, port := range service.Ports {
+			if port.Number == e.request.Address.Port() && slices.Contains(service.Addresses, e.request.Address.Addr()) {
+				return port, true
+			}
+		}
+	}
+	return nil, true
+}
+
+// backend says what becomes of the share of one backend.
+func (e *explanation) backend(share mesh.Share, of uint64, http bool, nowhere Outcome) Branch {
+	branch := Branch{Backend: share.Backend, Weight: share.Weight, Of: of}
+	if share.Missing {
+		branch.Outcome, branch.Reason = BackendMissing, "the backend does not exist, and its share is given to no other"
+		return branch
+	}
+	order, count := e.kinds(e.snapshot.Endpoints[share.Backend])
+	if len(order) == 0 {
+		branch.Outcome, branch.Reason = nowhere, "it has no ready endpoints"
+		return branch
+	}
+	for _, k := range order {
+		branch.Verdicts = append(branch.Verdicts, e.verdict(k, count[k], http))
+	}
+	branch.Outcome = common(branch.Verdicts, func(v Verdict) Outcome { return v.Outcome })
+	return branch
+}
+
+// address decides about a destination that is no service's.
+func (e *explanation) address(http bool, nowhere Outcome) {
+	branch := Branch{Weight: 1, Of: 1}
+	k, isPod := e.pod(e.request.Address)
+	switch {
+	case isPod && k.meshed && ownPort(e.request.Address):
+		e.stop(Closed, "the port is the sidecar's own and leads nowhere")
+		return
+	case isPod:
+		branch.Verdicts = []Verdict{e.verdict(k, 1, http)}
+	case e.snapshot.Settings.EgressDenied && !e.request.From.Outside:
+		e.stop(nowhere, "the address is neither a Service's nor a pod's, and egress is denied")
+		return
+	default:
+		branch.Verdicts = []Verdict{{
+			Endpoints: 1, Port: e.request.Address.Port(), Path: e.request.Target,
+			Reason: "the address is neither a Service's nor a pod's: the connection leaves the mesh",
+		}}
+		if !http {
+			branch.Verdicts[0].Path = ""
+		}
+	}
+	branch.Outcome = branch.Verdicts[0].Outcome
+	e.decision.Branches = []Branch{branch}
+}
+
+func ownPort(addr netip.AddrPort) bool {
+	switch addr.Port() {
+	case heddlev1alpha1.PortOutbound, heddlev1alpha1.PortInbound, heddlev1alpha1.PortReady:
+		return true
+	}
+	return false
+}
