@@ -55,12 +55,12 @@ func (b *Book) Put(objects []Object) {
 	b.objects, b.arrived = objects, arrived
 }
 
-// Findings returns what is to be said of every object, in their order. Its
-// cost follows the objects that have yet to arrive.
-func (b *Book) Findings(delivered Delivered) []mesh.Finding {
+// Findings returns what is to be said of every object, in their order, and
+// whether some have yet to arrive. Its cost follows those.
+func (b *Book) Findings(delivered Delivered) (findings []mesh.Finding, pending bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	findings := make([]mesh.Finding, 0, len(b.objects))
+	findings = make([]mesh.Finding, 0, len(b.objects))
 	for _, o := range b.objects {
 		f := mesh.Finding{Object: o.Ref, Type: heddlev1alpha1.ConditionProgrammed}
 		switch _, arrived := b.arrived[o.Ref]; {
@@ -75,9 +75,10 @@ func (b *Book) Findings(delivered Delivered) []mesh.Finding {
 			f.Reason, f.Message = heddlev1alpha1.ReasonProgrammed, "all connected proxies that it concerns have it"
 			b.arrived[o.Ref] = o.Resources
 		}
+		pending = pending || f.Reason == heddlev1alpha1.ReasonPending
 		findings = append(findings, f)
 	}
-	return findings
+	return findings, pending
 }
 
 // judge looks for the resource that is furthest behind.

@@ -1,6 +1,7 @@
 package programmed
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -22,13 +23,17 @@ func (d deliveries) of(typeURL, name, version string) xds.Delivery {
 }
 
 // said is the reason given for each kind of object.
-func said(findings []mesh.Finding) map[string]string {
-	out := map[string]string{}
+func said(findings []mesh.Finding, pending bool) map[string]string {
+	out, some := map[string]string{}, false
 	for _, f := range findings {
 		out[f.Object.Kind] = f.Reason
 		if f.OK != (f.Reason == "Programmed") {
 			out[f.Object.Kind] += " with the wrong status"
 		}
+		some = some || f.Reason == "Pending"
+	}
+	if pending != some {
+		out["pending"] = fmt.Sprint(pending)
 	}
 	return out
 }
