@@ -22,9 +22,11 @@ type (
 	onMatch   = xdsmatcherv3.Matcher_OnMatch
 )
 
-// doubleEncoded finds dots and slashes that a second decoding would bring to
-// light after the path has been judged.
-const doubleEncoded = `(?i).*%25(2e|2f|5c).*`
+// ambiguousPath finds paths that an application may read as another one than
+// was judged: dots and slashes that a second decoding brings to light, and
+// what normalisation takes care of. A connection from before the policy looked
+// at paths ends in a listener that normalises none, until it has drained.
+const ambiguousPath = `(?i).*(\\|%2f|%5c|%25(2e|2f|5c)).*|.*/(\.|%2e){1,2}(;[^/]*)?(/.*)?`
 
 // httpRBAC compiles a policy for requests: a tree on the caller's SPIFFE id,
 // so that the cost does not grow with the number of callers. Nil means that
@@ -38,8 +40,8 @@ func httpRBAC(policy *mesh.Policy, trustDomain string) *rbacv3.RBAC {
 		tree = &xdsmatcherv3.Matcher{
 			MatcherType: &xdsmatcherv3.Matcher_MatcherList_{MatcherList: &xdsmatcherv3.Matcher_MatcherList{
 				Matchers: []*xdsmatcherv3.Matcher_MatcherList_FieldMatcher{{
-					Predicate: headerRegex(headerPath, doubleEncoded),
-					OnMatch:   decide("double-encoded path", rbacconfigv3.RBAC_DENY),
+					Predicate: headerRegex(headerPath, ambiguousPath),
+					OnMatch:   decide("ambiguous path", rbacconfigv3.RBAC_DENY),
 				}},
 			}},
 			OnNoMatch: &onMatch{OnMatch: &xdsmatcherv3.Matcher_OnMatch_Matcher{Matcher: tree}},
@@ -172,7 +174,13 @@ func portsOf(ports []uint16) *predicate {
 	return anyOf(all)
 }
 
+// headerRegex holds for a value that all of the expression matches. One that
+// is empty matches the empty value; Envoy takes no empty expression.
 func headerRegex(name, regex string) *predicate {
+	if regex == "" {
+		return single(matchInput("header", &matcherv3.HttpRequestHeaderMatchInput{HeaderName: name}),
+			&xdsmatcherv3.StringMatcher{MatchPattern: &xdsmatcherv3.StringMatcher_Exact{}})
+	}
 	return single(matchInput("header", &matcherv3.HttpRequestHeaderMatchInput{HeaderName: name}),
 		&xdsmatcherv3.StringMatcher{MatchPattern: &xdsmatcherv3.StringMatcher_SafeRegex{SafeRegex: &xdsmatcherv3.RegexMatcher{
 			EngineType: &xdsmatcherv3.RegexMatcher_GoogleRe2{GoogleRe2: &xdsmatcherv3.RegexMatcher_GoogleRE2{}},
