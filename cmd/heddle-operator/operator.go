@@ -10,6 +10,7 @@ import (
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -29,12 +30,14 @@ import (
 	"github.com/heddle-mesh/heddle/canary/controller"
 	heddlev1alpha1 "github.com/heddle-mesh/heddle/crds/heddle/v1alpha1"
 	accessv1alpha3 "github.com/heddle-mesh/heddle/crds/smi/access/v1alpha3"
+	"github.com/heddle-mesh/heddle/crds/smi/convert"
 	specsv1alpha4 "github.com/heddle-mesh/heddle/crds/smi/specs/v1alpha4"
 	splitv1alpha4 "github.com/heddle-mesh/heddle/crds/smi/split/v1alpha4"
 	"github.com/heddle-mesh/heddle/operator/authn"
 	"github.com/heddle-mesh/heddle/operator/ca"
 	"github.com/heddle-mesh/heddle/operator/ingest"
 	"github.com/heddle-mesh/heddle/operator/status"
+	operatorwebhook "github.com/heddle-mesh/heddle/operator/webhook"
 	"github.com/heddle-mesh/heddle/sidecar/inject"
 )
 
@@ -74,6 +77,9 @@ func newOperator(ctx context.Context, config *rest.Config, o options) (*operator
 	if err := registerInjector(mgr, kube, publisher, o, host, trustDomain); err != nil {
 		return nil, err
 	}
+	if err := registerConversion(mgr, authority, o); err != nil {
+		return nil, err
+	}
 	delivery, err := newDelivery(o, authority, trustDomain, serving.TLSConfig(), authn.New(kube, time.Now))
 	if err != nil {
 		return nil, err
@@ -103,7 +109,7 @@ func newOperator(ctx context.Context, config *rest.Config, o options) (*operator
 func newScheme() (*runtime.Scheme, error) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
-		clientgoscheme.AddToScheme, heddlev1alpha1.AddToScheme, splitv1alpha4.AddToScheme,
+		clientgoscheme.AddToScheme, apiextensionsv1.AddToScheme, heddlev1alpha1.AddToScheme, splitv1alpha4.AddToScheme,
 		accessv1alpha3.AddToScheme, specsv1alpha4.AddToScheme,
 	} {
 		if err := add(scheme); err != nil {
@@ -189,6 +195,19 @@ func registerInjector(mgr manager.Manager, kube kubernetes.Interface, publisher 
 	}
 	handler := inject.NewHandler(config, labels, admission.NewDecoder(mgr.GetScheme()))
 	mgr.GetWebhookServer().Register(inject.Path, &admission.Webhook{Handler: withRoots(publisher, handler)})
+	return nil
+}
+
+// registerConversion serves conversions and has the API server trust them.
+func registerConversion(mgr manager.Manager, authority *ca.Authority, o options) error {
+	publisher := &ca.ConversionPublisher{
+		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), RootsPEM: authority.RootsPEM(),
+		Namespace: o.namespace, Service: heddlev1alpha1.OperatorName, Definitions: convert.Definitions(),
+	}
+	if err := publisher.SetupWithManager(mgr); err != nil {
+		return err
+	}
+	mgr.GetWebhookServer().Register(operatorwebhook.ConversionPath, operatorwebhook.Conversion{Log: ctrl.Log.WithName("conversion")})
 	return nil
 }
 

@@ -9,11 +9,15 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/runtime"
+	runtimeschema "k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 
 	heddlev1alpha1 "github.com/heddle-mesh/heddle/crds/heddle/v1alpha1"
 	accessv1alpha3 "github.com/heddle-mesh/heddle/crds/smi/access/v1alpha3"
 	specsv1alpha4 "github.com/heddle-mesh/heddle/crds/smi/specs/v1alpha4"
+	splitv1alpha1 "github.com/heddle-mesh/heddle/crds/smi/split/v1alpha1"
+	splitv1alpha2 "github.com/heddle-mesh/heddle/crds/smi/split/v1alpha2"
+	splitv1alpha3 "github.com/heddle-mesh/heddle/crds/smi/split/v1alpha3"
 	splitv1alpha4 "github.com/heddle-mesh/heddle/crds/smi/split/v1alpha4"
 )
 
@@ -21,7 +25,8 @@ func newScheme(t *testing.T) *runtime.Scheme {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
-		heddlev1alpha1.AddToScheme, accessv1alpha3.AddToScheme, specsv1alpha4.AddToScheme, splitv1alpha4.AddToScheme,
+		heddlev1alpha1.AddToScheme, accessv1alpha3.AddToScheme, specsv1alpha4.AddToScheme,
+		splitv1alpha1.AddToScheme, splitv1alpha2.AddToScheme, splitv1alpha3.AddToScheme, splitv1alpha4.AddToScheme,
 	} {
 		if err := add(scheme); err != nil {
 			t.Fatal(err)
@@ -40,7 +45,12 @@ func TestSamples(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sampled := map[string]bool{}
+	older, err := filepath.Glob("../../config/samples/older/*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files = append(files, older...)
+	sampled := map[runtimeschema.GroupVersionKind]bool{}
 	for _, file := range files {
 		content, err := os.ReadFile(file)
 		if err != nil {
@@ -57,7 +67,7 @@ func TestSamples(t *testing.T) {
 				t.Errorf("%s: no CRD serves %s", file, gvk)
 				continue
 			}
-			sampled[gvk.Kind] = true
+			sampled[gvk] = true
 			for _, problem := range r.problems(want) {
 				t.Errorf("%s: %s", file, problem)
 			}
@@ -79,8 +89,8 @@ func TestSamples(t *testing.T) {
 		}
 	}
 	for gvk := range resources {
-		if !sampled[gvk.Kind] {
-			t.Errorf("there is no sample of %s", gvk.Kind)
+		if !sampled[gvk] {
+			t.Errorf("there is no sample of %s", gvk)
 		}
 	}
 }

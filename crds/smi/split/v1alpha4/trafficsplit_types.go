@@ -11,6 +11,7 @@ const KindHTTPRouteGroup = "HTTPRouteGroup"
 // acts in its own namespace only, for every caller in the mesh.
 //
 // +kubebuilder:object:root=true
+// +kubebuilder:storageversion
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:path=trafficsplits,singular=trafficsplit,shortName=ts,categories={smi,mesh}
 // +kubebuilder:printcolumn:name="Service",type=string,JSONPath=`.spec.service`,description="The root service of this split."
