@@ -109,8 +109,17 @@ func (r *Reconciler) concerned(ctx context.Context, o client.Object) []reconcile
 	return requests
 }
 
-// Reconcile does one step of one canary.
+// Reconcile does one step of one canary. What was decided on something that
+// has changed meanwhile is no error: it is decided again in a moment.
 func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
+	result, err := r.step(ctx, request)
+	if apierrors.IsConflict(err) {
+		return reconcile.Result{RequeueAfter: 100 * time.Millisecond}, nil
+	}
+	return result, err
+}
+
+func (r *Reconciler) step(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 	canary := &heddlev1alpha1.Canary{}
 	if err := r.Client.Get(ctx, request.NamespacedName, canary); err != nil || canary.DeletionTimestamp != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
