@@ -105,6 +105,10 @@ var kinds = []kind{{
 	},
 }}
 
+func kindNamed(name string) kind {
+	return kinds[slices.IndexFunc(kinds, func(k kind) bool { return k.kind == name })]
+}
+
 func (k kind) clusterScoped() bool { return k.kind == "MeshConfig" }
 
 // parse reads a value written in YAML, numbers as the API server sees them.

@@ -82,7 +82,7 @@ func TestBadObjectsAreRefusedByTheirField(t *testing.T) {
 			"a field of Flagger's":       {`{targetRef: {name: a}, service: {port: 80}, analysis: {stepWeight: 10}}`, "spec.analysis.stepWeight"},
 		},
 	} {
-		k := kinds[slices.IndexFunc(kinds, func(k kind) bool { return k.kind == of })]
+		k := kindNamed(of)
 		for name, tc := range cases {
 			t.Run(of+"/"+name, func(t *testing.T) {
 				t.Parallel()
