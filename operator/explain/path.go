@@ -15,10 +15,10 @@ type judged struct {
 	Hidden string
 }
 
-// normalise returns the target as it is judged and passed on: dot segments
-// are removed (RFC 3986, 5.2.4), also where a dot is encoded or a backslash
-// stands for the slash, and runs of slashes are one. Encoded slashes are
-// refused, as applications disagree about them.
+// normalise returns the target as it is judged and passed on: escapes of
+// unreserved characters are decoded (RFC 3986, 6.2.2.2), a backslash is a
+// slash, dot segments are removed (5.2.4), runs of slashes are one. Encoded
+// slashes are refused, as applications disagree about them.
 func normalise(target string) judged {
 	path, query, hasQuery := strings.Cut(target, "?")
 	lower := strings.ToLower(path)
@@ -28,54 +28,61 @@ func normalise(target string) judged {
 	case strings.Contains(lower, "%00"):
 		return judged{Malformed: "the path has an encoded zero byte"}
 	}
-	out := judged{Path: canonical(path)}
+	out := judged{Path: mergeSlashes(removeDots(strings.ReplaceAll(decode(path, unreserved), `\`, "/")))}
 	out.Target = out.Path
 	if hasQuery {
 		out.Target += "?" + query
 	}
-	if once := strings.ToLower(decode(out.Path)); strings.Contains(once, "%2e") || strings.Contains(once, "%2f") || strings.Contains(once, "%5c") {
+	if once := strings.ToLower(decode(out.Path, anyByte)); strings.Contains(once, "%2e") || strings.Contains(once, "%2f") || strings.Contains(once, "%5c") {
 		out.Hidden = "the path has a dot or slash that is encoded twice"
 	}
 	return out
 }
 
-// canonical removes dot segments and empty ones. A path that ends in a dot
-// segment or a slash keeps a slash at its end.
-func canonical(path string) string {
-	segments := strings.Split(strings.ReplaceAll(path, `\`, "/"), "/")
+// removeDots resolves "." and ".." among the segments; empty segments are
+// segments, too.
+func removeDots(path string) string {
+	segments := strings.Split(strings.TrimPrefix(path, "/"), "/")
 	kept := make([]string, 0, len(segments))
-	slash := false
-	for _, segment := range segments {
-		slash = false
-		switch decodeDots(segment) {
-		case "", ".":
-			slash = true
+	for i, segment := range segments {
+		last := i == len(segments)-1
+		switch segment {
+		case ".":
 		case "..":
-			slash = true
 			kept = kept[:max(0, len(kept)-1)]
 		default:
 			kept = append(kept, segment)
+			continue
+		}
+		if last {
+			kept = append(kept, "")
 		}
 	}
-	out := "/" + strings.Join(kept, "/")
-	if slash && len(kept) > 0 {
-		out += "/"
+	return "/" + strings.Join(kept, "/")
+}
+
+func mergeSlashes(path string) string {
+	for strings.Contains(path, "//") {
+		path = strings.ReplaceAll(path, "//", "/")
 	}
-	return out
+	return path
 }
 
-func decodeDots(segment string) string {
-	return strings.NewReplacer("%2e", ".", "%2E", ".").Replace(segment)
+func anyByte(byte) bool { return true }
+
+func unreserved(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-._~", c) >= 0
 }
 
-// decode decodes each percent-encoded byte once; what is no encoding stays.
-func decode(s string) string {
+// decode decodes each percent-encoded byte that is wanted once; what is no
+// encoding stays.
+func decode(s string, wanted func(byte) bool) string {
 	var out strings.Builder
 	for i := 0; i < len(s); i++ {
 		if s[i] == '%' && i+2 < len(s) {
 			high, okHigh := unhex(s[i+1])
 			low, okLow := unhex(s[i+2])
-			if okHigh && okLow {
+			if okHigh && okLow && wanted(high<<4|low) {
 				out.WriteByte(high<<4 | low)
 				i += 2
 				continue
