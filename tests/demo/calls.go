@@ -65,6 +65,23 @@ func (t tally) unanswered() int {
 	return n
 }
 
+// since is what was seen after the tally before was read.
+func (t tally) since(before tally) tally {
+	less := func(now, before map[string]int) map[string]int {
+		out := map[string]int{}
+		for key, n := range now {
+			if n -= before[key]; n != 0 {
+				out[key] = n
+			}
+		}
+		return out
+	}
+	return tally{
+		Total: t.Total - before.Total, Errors: t.Errors - before.Errors, LastError: t.LastError,
+		ByCode: less(t.ByCode, before.ByCode), ByVersion: less(t.ByVersion, before.ByVersion),
+	}
+}
+
 // podOf returns a ready pod of an app of the shop.
 func (d *demo) podOf(ctx context.Context, app string) (*corev1.Pod, error) {
 	list, err := d.kube.CoreV1().Pods(shop).List(ctx, metav1.ListOptions{LabelSelector: "app=" + app})

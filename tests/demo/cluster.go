@@ -27,6 +27,8 @@ type demo struct {
 
 	// missing names what could not be shown.
 	missing []string
+	// opened is what frontend had seen when all pods of the shop were ready.
+	opened tally
 
 	config  *rest.Config
 	kube    kubernetes.Interface

@@ -104,6 +104,16 @@ func TestTallyUnanswered(t *testing.T) {
 	}
 }
 
+func TestTallySince(t *testing.T) {
+	t.Parallel()
+	before := tally{Total: 5, ByCode: map[string]int{"200": 2, "503": 3}, ByVersion: map[string]int{"v1": 2}}
+	now := tally{Total: 9, ByCode: map[string]int{"200": 5, "503": 3}, ByVersion: map[string]int{"v1": 3, "v2": 2}, Errors: 1}
+	want := tally{Total: 4, ByCode: map[string]int{"200": 3}, ByVersion: map[string]int{"v1": 1, "v2": 2}, Errors: 1}
+	if diff := cmp.Diff(want, now.since(before)); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestShares(t *testing.T) {
 	t.Parallel()
 	got := shares(tally{Total: 1000, ByVersion: map[string]int{"v1": 905, "v2": 95}}, map[string]int{"v1": 90, "v2": 10})

@@ -121,6 +121,10 @@ func (d *demo) openShop(ctx context.Context) error {
 	if meshed != len(pods.Items) {
 		return errors.New("some pods of the shop have no sidecar: heddle check says why")
 	}
+	// What frontend asked before there was a checkout says nothing of the mesh.
+	if d.opened, err = d.loadStats(ctx); err != nil {
+		return err
+	}
 	d.say.tellf("")
 	d.say.tellf("$ heddle proxy status -n shop")
 	return d.display(ctx, d.cli, "proxy", "status", "-n", shop)

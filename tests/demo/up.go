@@ -53,13 +53,14 @@ func (d *demo) tour(ctx context.Context) error {
 	return nil
 }
 
-// showCounts prints what the client saw from the first request to the last.
+// showCounts prints what the client saw since the shop was open.
 func (d *demo) showCounts(ctx context.Context) error {
 	d.say.step("What frontend saw of checkout, over both releases")
 	t, err := d.loadStats(ctx)
 	if err != nil {
 		return err
 	}
+	t = t.since(d.opened)
 	for _, version := range sorted(t.ByVersion) {
 		d.say.tellf("%6d requests answered by %s", t.ByVersion[version], version)
 	}
