@@ -194,19 +194,13 @@ func (f *follower) service(name string) *corev1.Service {
 	}}
 }
 
-// pod makes a pod with a sidecar and an address, as the webhook and the kubelet
-// would.
-func (f *follower) pod(name, ip string) *corev1.Pod {
-	f.Helper()
+// meshed is a pod with a sidecar, as the webhook would have left it.
+func (f *follower) meshed(name string) *corev1.Pod {
 	always := corev1.ContainerRestartPolicyAlways
-	pod := &corev1.Pod{ObjectMeta: f.meta(name), Spec: corev1.PodSpec{
+	return &corev1.Pod{ObjectMeta: f.meta(name), Spec: corev1.PodSpec{
 		InitContainers: []corev1.Container{{Name: heddlev1alpha1.ContainerProxy, Image: "envoy", RestartPolicy: &always}},
 		Containers:     []corev1.Container{{Name: "app", Image: "app"}},
 	}}
-	f.c.create(f.T, pod)
-	pod.Status.PodIP, pod.Status.PodIPs = ip, []corev1.PodIP{{IP: ip}}
-	f.must(f.c.client.Status().Update(f.Context(), pod))
-	return pod
 }
 
 func (f *follower) slice(service, ip string, of *corev1.Pod) *discoveryv1.EndpointSlice {
@@ -289,9 +283,15 @@ func TestSnapshotFollowsTheAPIServer(t *testing.T) {
 	want.Services["cart:80"] = "cart=1 cart-v2=3"
 	f.reaches("another weight", want)
 
-	pod := f.pod("cart-1", "10.1.0.5")
-	want.Pods, want.Policies["default"] = []string{"cart-1* [10.1.0.5]"}, "all"
+	pod := f.meshed("cart-1")
+	c.create(t, pod)
+	want.Pods, want.Policies["default"] = []string{"cart-1* []"}, "all"
 	f.reaches("a pod with a sidecar", want)
+	pod.Status.PodIPs = []corev1.PodIP{{IP: "10.1.0.5"}}
+	pod.Status.PodIP = pod.Status.PodIPs[0].IP
+	f.must(c.client.Status().Update(t.Context(), pod))
+	want.Pods = []string{"cart-1* [10.1.0.5]"}
+	f.reaches("its address", want)
 
 	slice := f.slice("cart", "10.1.0.5", pod)
 	c.create(t, slice)
