@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"slices"
 	"strings"
 )
 
@@ -28,25 +29,25 @@ func normalise(target string) judged {
 	case strings.Contains(lower, "%00"):
 		return judged{Malformed: "the path has an encoded zero byte"}
 	}
-	out := judged{Path: mergeSlashes(removeDots(strings.ReplaceAll(decode(path, unreserved), `\`, "/")))}
+	out := judged{Path: mergeSlashes(removeDots(strings.ReplaceAll(decodeUnreserved(path), `\`, "/")))}
 	out.Target = out.Path
 	if hasQuery {
 		out.Target += "?" + query
 	}
-	if once := strings.ToLower(decode(out.Path, anyByte)); strings.Contains(once, "%2e") || strings.Contains(once, "%2f") || strings.Contains(once, "%5c") {
+	if once := strings.ToLower(decode(out.Path)); strings.Contains(once, "%2e") || strings.Contains(once, "%2f") || strings.Contains(once, "%5c") {
 		out.Hidden = "the path has a dot or slash that is encoded twice"
 	}
 	return out
 }
 
-// removeDots resolves "." and ".." among the segments; empty segments are
-// segments, too.
+// removeDots resolves "." and ".." among the segments, with parameters or
+// without; empty segments are segments, too.
 func removeDots(path string) string {
 	segments := strings.Split(strings.TrimPrefix(path, "/"), "/")
 	kept := make([]string, 0, len(segments))
 	for i, segment := range segments {
 		last := i == len(segments)-1
-		switch segment {
+		switch name, _, _ := strings.Cut(segment, ";"); name {
 		case ".":
 		case "..":
 			kept = kept[:max(0, len(kept)-1)]
@@ -68,29 +69,62 @@ func mergeSlashes(path string) string {
 	return path
 }
 
-func anyByte(byte) bool { return true }
-
 func unreserved(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-._~", c) >= 0
 }
 
-// decode decodes each percent-encoded byte that is wanted once; what is no
-// encoding stays.
-func decode(s string, wanted func(byte) bool) string {
+// decode decodes each percent-encoded byte once; what is no encoding stays.
+func decode(s string) string {
 	var out strings.Builder
 	for i := 0; i < len(s); i++ {
-		if s[i] == '%' && i+2 < len(s) {
-			high, okHigh := unhex(s[i+1])
-			low, okLow := unhex(s[i+2])
-			if okHigh && okLow && wanted(high<<4|low) {
-				out.WriteByte(high<<4 | low)
-				i += 2
-				continue
-			}
+		if c, ok := escape(s[i:]); ok {
+			out.WriteByte(c)
+			i += 2
+			continue
 		}
 		out.WriteByte(s[i])
 	}
 	return out.String()
+}
+
+// decodeUnreserved decodes the escapes of unreserved characters. A percent
+// sign that began no escape but does now is escaped itself, so that decoding
+// makes nothing new.
+func decodeUnreserved(path string) string {
+	var out []byte
+	var stray []int
+	for i := 0; i < len(path); i++ {
+		c, ok := escape(path[i:])
+		switch {
+		case ok && unreserved(c):
+			out = append(out, c)
+			i += 2
+		case ok:
+			out = append(out, path[i:i+3]...)
+			i += 2
+		default:
+			if path[i] == '%' {
+				stray = append(stray, len(out))
+			}
+			out = append(out, path[i])
+		}
+	}
+	for _, at := range slices.Backward(stray) {
+		if _, ok := escape(string(out[at:])); ok {
+			out = slices.Insert(out, at+1, '2', '5')
+		}
+	}
+	return string(out)
+}
+
+// escape returns the byte that s begins with the encoding of.
+func escape(s string) (byte, bool) {
+	if len(s) < 3 || s[0] != '%' {
+		return 0, false
+	}
+	high, okHigh := unhex(s[1])
+	low, okLow := unhex(s[2])
+	return high<<4 | low, okHigh && okLow
 }
 
 func unhex(c byte) (byte, bool) {

@@ -1,6 +1,9 @@
 package explain
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // absolute returns the request with its target in origin form: where HTTP/1
 // names a whole URL, that URL's authority counts and not the Host header's
@@ -26,13 +29,25 @@ func absolute(r Request) Request {
 	return r
 }
 
+// registered are the methods that HTTP/1 proxies know; they refuse others, as
+// they can't tell how such a message ends. HTTP/2 frames every method alike.
+var registered = strings.Fields(`ACL BIND CHECKOUT CONNECT COPY DELETE GET HEAD LINK LOCK M-SEARCH MERGE MKACTIVITY
+	MKCALENDAR MKCOL MOVE NOTIFY OPTIONS PATCH POST PROPFIND PROPPATCH PURGE PUT REBIND REPORT SEARCH SOURCE SUBSCRIBE
+	TRACE UNBIND UNLINK UNLOCK UNSUBSCRIBE`)
+
 // malformed returns why a request is no HTTP that a proxy passes on, or "".
 func malformed(r Request) string {
 	switch {
+	case r.Protocol == HTTP1 && !slices.Contains(registered, r.Method):
+		return "HTTP/1 has no method " + r.Method
+	case !strings.HasPrefix(r.Target, "/"):
+		return "the target does not begin with a slash"
 	case strings.Contains(r.Target, "#"):
 		return "the target has a fragment, which no request may have"
 	case r.Authority == "":
 		return "there is no host"
+	case r.Protocol == HTTP2 && slices.ContainsFunc(r.Headers, func(h Header) bool { return h.Name != strings.ToLower(h.Name) }):
+		return "on HTTP/2 header names are in lower case"
 	}
 	return ""
 }
