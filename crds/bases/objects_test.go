@@ -13,7 +13,12 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 
 	heddlev1alpha1 "github.com/heddle-mesh/heddle/crds/heddle/v1alpha1"
+	accessv1alpha1 "github.com/heddle-mesh/heddle/crds/smi/access/v1alpha1"
+	accessv1alpha2 "github.com/heddle-mesh/heddle/crds/smi/access/v1alpha2"
 	accessv1alpha3 "github.com/heddle-mesh/heddle/crds/smi/access/v1alpha3"
+	specsv1alpha1 "github.com/heddle-mesh/heddle/crds/smi/specs/v1alpha1"
+	specsv1alpha2 "github.com/heddle-mesh/heddle/crds/smi/specs/v1alpha2"
+	specsv1alpha3 "github.com/heddle-mesh/heddle/crds/smi/specs/v1alpha3"
 	specsv1alpha4 "github.com/heddle-mesh/heddle/crds/smi/specs/v1alpha4"
 	splitv1alpha1 "github.com/heddle-mesh/heddle/crds/smi/split/v1alpha1"
 	splitv1alpha2 "github.com/heddle-mesh/heddle/crds/smi/split/v1alpha2"
@@ -25,7 +30,9 @@ func newScheme(t *testing.T) *runtime.Scheme {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
-		heddlev1alpha1.AddToScheme, accessv1alpha3.AddToScheme, specsv1alpha4.AddToScheme,
+		heddlev1alpha1.AddToScheme,
+		accessv1alpha1.AddToScheme, accessv1alpha2.AddToScheme, accessv1alpha3.AddToScheme,
+		specsv1alpha1.AddToScheme, specsv1alpha2.AddToScheme, specsv1alpha3.AddToScheme, specsv1alpha4.AddToScheme,
 		splitv1alpha1.AddToScheme, splitv1alpha2.AddToScheme, splitv1alpha3.AddToScheme, splitv1alpha4.AddToScheme,
 	} {
 		if err := add(scheme); err != nil {
@@ -80,8 +87,11 @@ func TestSamples(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(want["spec"], object(t, string(encoded))["spec"]); diff != "" {
-				t.Errorf("%s: spec after decoding and encoding (-want +got):\n%s", file, diff)
+			got := object(t, string(encoded))
+			for field := range want {
+				if diff := cmp.Diff(want[field], got[field]); diff != "" && field != "metadata" {
+					t.Errorf("%s: %s after decoding and encoding (-want +got):\n%s", file, field, diff)
+				}
 			}
 			for _, field := range r.unknownFields(want) {
 				t.Errorf("%s: unknown field %s", file, field)

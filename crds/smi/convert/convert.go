@@ -26,7 +26,10 @@ type version struct {
 }
 
 var kinds = map[schema.GroupKind]kind{
-	{Group: "split.smi-spec.io", Kind: "TrafficSplit"}: splits,
+	{Group: "access.smi-spec.io", Kind: "TrafficTarget"}: targets,
+	{Group: "specs.smi-spec.io", Kind: "HTTPRouteGroup"}: groups,
+	{Group: "specs.smi-spec.io", Kind: "TCPRoute"}:       routes,
+	{Group: "split.smi-spec.io", Kind: "TrafficSplit"}:   splits,
 }
 
 // Definitions returns the names of the CustomResourceDefinitions whose objects

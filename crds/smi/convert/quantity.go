@@ -1,7 +1,6 @@
 package convert
 
 import (
-	"maps"
 	"regexp"
 
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -19,7 +18,7 @@ func countedSplit(b body) body {
 	weights := make([]*resource.Quantity, len(backends))
 	written := false
 	for i, backend := range backends {
-		switch weight := weightOf(backend).(type) {
+		switch weight := fieldOf(backend, "weight").(type) {
 		case nil:
 		case int64:
 			weights[i] = resource.NewQuantity(weight, resource.DecimalSI)
@@ -42,19 +41,10 @@ func countedSplit(b body) body {
 	for i, backend := range backends {
 		counted[i] = backend
 		if weights[i] != nil {
-			fields := maps.Clone(backend.(map[string]any))
-			fields["weight"] = numbers[i]
-			counted[i] = fields
+			counted[i] = with(backend.(map[string]any), "weight", numbers[i])
 		}
 	}
-	out := maps.Clone(b)
-	out["backends"] = counted
-	return out
-}
-
-func weightOf(backend any) any {
-	fields, _ := backend.(map[string]any)
-	return fields["weight"]
+	return with(b, "backends", counted)
 }
 
 func parseQuantity(value any) (resource.Quantity, bool) {
@@ -93,7 +83,7 @@ func allWhole(weights []*resource.Quantity, unit resource.Scale) ([]int64, bool)
 func hasQuantities(b body) bool {
 	backends, _ := b["backends"].([]any)
 	for _, backend := range backends {
-		switch weight := weightOf(backend).(type) {
+		switch weight := fieldOf(backend, "weight").(type) {
 		case nil, int64:
 		default:
 			if _, ok := parseQuantity(weight); !ok {

@@ -1,8 +1,6 @@
 package convert
 
 import (
-	"maps"
-
 	splitv1alpha1 "github.com/heddle-mesh/heddle/crds/smi/split/v1alpha1"
 	splitv1alpha2 "github.com/heddle-mesh/heddle/crds/smi/split/v1alpha2"
 	splitv1alpha4 "github.com/heddle-mesh/heddle/crds/smi/split/v1alpha4"
@@ -45,9 +43,7 @@ func unmatchedSplit(b body) body {
 	if list, ok := matches.([]any); !ok || len(list) > 0 {
 		return rootAlone(b)
 	}
-	out := maps.Clone(b)
-	delete(out, "matches")
-	return out
+	return without(b, "matches")
 }
 
 // rootAlone is a split of the same service with everything for the root. No

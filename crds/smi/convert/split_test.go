@@ -1,6 +1,8 @@
 package convert
 
 import (
+	"os"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -32,20 +34,27 @@ func convert(t testing.TB, object map[string]any, apiVersion string) map[string]
 	return out
 }
 
-// conversion is an object as it is written, what others see of it, and what
-// they see of the annotations.
+// conversion is an object as it is written, and what readers of other versions
+// see of it.
 type conversion struct {
 	written string
 	// seen is by version.
 	seen map[string]string
 }
 
+// named gives the object the name that every object has.
+func named(object map[string]any) map[string]any {
+	metadata, _ := object["metadata"].(map[string]any)
+	object["metadata"] = with(metadata, "name", "x")
+	return object
+}
+
 func (c conversion) test(t *testing.T, group string) {
 	t.Helper()
-	written := parse(t, c.written)
+	written := named(parse(t, c.written))
 	for version, text := range c.seen {
 		seen := convert(t, written, group+"/"+version)
-		if diff := cmp.Diff(parse(t, text), seen); diff != "" {
+		if diff := cmp.Diff(named(parse(t, text)), seen); diff != "" {
 			t.Errorf("as %s (-want +got):\n%s", version, diff)
 		}
 		if diff := cmp.Diff(written, convert(t, seen, written["apiVersion"].(string))); diff != "" {
@@ -168,5 +177,17 @@ func TestWeightsOfQuantities(t *testing.T) {
 				t.Errorf("spec (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// A text that the schema lets in can be read, and no other is.
+func TestQuantityPatternIsThatOfTheSchema(t *testing.T) {
+	t.Parallel()
+	schema, err := os.ReadFile("../../bases/split.smi-spec.io_trafficsplits.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(schema), "- pattern: "+quantityPattern.String()+"\n") {
+		t.Errorf("the schema of v1alpha1 has another pattern than %s", quantityPattern)
 	}
 }

@@ -21,6 +21,7 @@ const (
 // account that is named as a destination refuses whatever no target allows.
 //
 // +kubebuilder:object:root=true
+// +kubebuilder:storageversion
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:path=traffictargets,singular=traffictarget,shortName=tt,categories={smi,mesh}
 // +kubebuilder:printcolumn:name="Destination",type=string,JSONPath=`.spec.destination.name`
@@ -73,10 +74,12 @@ type TrafficTargetRule struct {
 	// +kubebuilder:validation:Enum=HTTPRouteGroup;TCPRoute;UDPRoute
 	Kind string `json:"kind"`
 
-	// Name of the route. One that doesn't exist allows nothing.
+	// Name of the route. One that doesn't exist allows nothing. "route:80"
+	// means TCPRoute route on port 80 only, and ":80" port 80 by itself: older
+	// versions have the port at the destination.
 	// +required
 	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:MaxLength=259
 	Name string `json:"name"`
 
 	// Matches are names of matches in the HTTPRouteGroup. Left out, all of

@@ -1,6 +1,7 @@
-// Package v1alpha4 holds HTTPRouteGroup and TCPRoute of specs.smi-spec.io, the
-// newest version and the one Heddle stores. They describe traffic and do
-// nothing by themselves: TrafficTargets and TrafficSplits refer to them.
+// Package v1alpha4 holds HTTPRouteGroup, TCPRoute and UDPRoute of
+// specs.smi-spec.io, the newest version and the one Heddle stores. They
+// describe traffic and do nothing by themselves: TrafficTargets and
+// TrafficSplits refer to them.
 //
 // Decoding never fails on what the API server lets through, because one object
 // that can't be decoded would hide all the others from whoever lists them.

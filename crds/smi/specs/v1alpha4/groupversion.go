@@ -21,6 +21,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 	scheme.AddKnownTypes(GroupVersion,
 		&HTTPRouteGroup{}, &HTTPRouteGroupList{},
 		&TCPRoute{}, &TCPRouteList{},
+		&UDPRoute{}, &UDPRouteList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

@@ -11,6 +11,7 @@ const MethodAny = "*"
 // HTTPRouteGroup is a named set of descriptions of HTTP requests.
 //
 // +kubebuilder:object:root=true
+// +kubebuilder:storageversion
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:path=httproutegroups,singular=httproutegroup,shortName=htr,categories={smi,mesh}
 // +kubebuilder:printcolumn:name="Matches",type=string,JSONPath=`.spec.matches`,priority=1

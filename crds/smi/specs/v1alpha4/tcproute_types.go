@@ -7,6 +7,7 @@ import (
 // TCPRoute describes connections by the port they end at.
 //
 // +kubebuilder:object:root=true
+// +kubebuilder:storageversion
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:path=tcproutes,singular=tcproute,shortName=tr,categories={smi,mesh}
 // +kubebuilder:printcolumn:name="Ports",type=string,JSONPath=`.spec.matches.ports`

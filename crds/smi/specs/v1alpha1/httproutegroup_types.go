@@ -1,0 +1,68 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	specsv1alpha4 "github.com/heddle-mesh/heddle/crds/smi/specs/v1alpha4"
+)
+
+// HTTPRouteGroup v1alpha1 is a named set of descriptions of HTTP requests.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:path=httproutegroups,singular=httproutegroup,shortName=htr,categories={smi,mesh}
+// +kubebuilder:printcolumn:name="Matches",type=string,JSONPath=`.matches`,priority=1
+// +kubebuilder:printcolumn:name="Accepted",type=string,JSONPath=`.status.conditions[?(@.type=="Accepted")].status`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type HTTPRouteGroup struct {
+	metav1.TypeMeta `json:",inline"`
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// Matches are alternatives: a request is in the group if one of them
+	// holds. An empty list matches nothing.
+	// +required
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=128
+	Matches []HTTPMatch `json:"matches"`
+
+	// Status is what Heddle made of it.
+	// +optional
+	Status specsv1alpha4.RouteStatus `json:"status,omitempty,omitzero"`
+}
+
+// HTTPMatch describes requests: everything that is set must hold. A match that
+// newer versions limit to some headers is shown with a path that no request
+// has, since this version can't say which.
+type HTTPMatch struct {
+	// Name by which a TrafficTarget can pick this match.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+
+	// PathRegex must match the whole path, without the query (RE2). Left out,
+	// every path does.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	PathRegex string `json:"pathRegex,omitempty"`
+
+	// Methods of which the request must have one; "*" is any. Left out, every
+	// method will do.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=10
+	// +kubebuilder:validation:items:Enum="*";GET;HEAD;PUT;POST;DELETE;CONNECT;OPTIONS;TRACE;PATCH
+	Methods []string `json:"methods,omitempty"`
+}
+
+// HTTPRouteGroupList is a list of HTTPRouteGroups.
+//
+// +kubebuilder:object:root=true
+type HTTPRouteGroupList struct {
+	metav1.TypeMeta `json:",inline"`
+	// +optional
+	metav1.ListMeta `json:"metadata,omitempty"`
+
+	Items []HTTPRouteGroup `json:"items"`
+}
