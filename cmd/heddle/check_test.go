@@ -127,6 +127,12 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 		"a split lost against an older one": {func(_ *testing.T, m *mesh) {
 			m.objects[1] = object("split.smi-spec.io/v1alpha4", "TrafficSplit", "shop", "cart", condition("Conflicted", "True", "OlderSplit", "other"))
 		}, "traffic splits are in force", statusWarning, "Conflicted=True"},
+		"a release was rolled back": {func(_ *testing.T, m *mesh) {
+			m.objects = append(m.objects, canary("checkout", "Failed", 0, 2, "rolled back: success rate 87.9 %, wanted 99 %"))
+		}, "no canary has failed", statusWarning, "shop/checkout: rolled back: success rate 87.9 %"},
+		"a canary can't work": {func(_ *testing.T, m *mesh) {
+			m.objects = append(m.objects, object("heddle.dev/v1alpha1", "Canary", "shop", "nowhere", condition("ResolvedRefs", "False", "TargetNotFound", "nowhere")))
+		}, "no canary has failed", statusWarning, "TargetNotFound"},
 		"the operator does not answer": {func(_ *testing.T, m *mesh) { m.proxiesErr = errors.New("refused") }, "every sidecar is connected to an operator", statusUnknown, "refused"},
 	}
 	for name, tc := range tests {

@@ -51,7 +51,7 @@ func checks(cli string) []check {
 
 		{policy, "traffic splits are in force", checkConditions(splitResource), "kubectl -n NAMESPACE describe trafficsplit NAME", false},
 		{policy, "traffic targets are in force", checkConditions(targetResource), "kubectl -n NAMESPACE describe traffictarget NAME", false},
-		{policy, "no canary has failed", checkConditions(canaryResource), "heddle canary get -A; kubectl -n NAMESPACE describe canary NAME", false},
+		{policy, "no canary has failed", checkCanaries, "kubectl -n NAMESPACE describe canary NAME, then mend the Deployment: the next revision is tried anew", false},
 	}
 }
 

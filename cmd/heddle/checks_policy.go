@@ -9,6 +9,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/heddle-mesh/heddle/canary/engine"
 )
 
 // negative are the conditions that are good when they are false.
@@ -35,6 +37,23 @@ func checkConditions(resource schema.GroupVersionResource) func(*facts) verdict 
 		slices.Sort(wrong)
 		return findings(warn, wrong)
 	}
+}
+
+// checkCanaries reports canaries that can't work, and those whose last release
+// was rolled back.
+func checkCanaries(f *facts) verdict {
+	v := checkConditions(canaryResource)(f)
+	if v.status == statusUnknown {
+		return v
+	}
+	wrong := v.detail
+	for _, line := range readCanaries(&unstructured.UnstructuredList{Items: f.conditioned[canaryResource].value}) {
+		if line.phase == string(engine.Failed) {
+			wrong = append(wrong, fmt.Sprintf("%s/%s: %s", line.namespace, line.name, line.message))
+		}
+	}
+	slices.Sort(wrong)
+	return findings(warn, wrong)
 }
 
 // badConditions words the conditions of an object that say something is wrong.
