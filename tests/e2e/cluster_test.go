@@ -25,10 +25,8 @@ func newShop(t *testing.T) *shop {
 	if os.Getenv("KUBECONFIG") == "" {
 		t.Skip("no cluster: set KUBECONFIG, or run make test")
 	}
-	s := &shop{t: t, namespace: fmt.Sprintf("e2e-%s-%d", strings.ToLower(strings.TrimPrefix(t.Name(), "Test")), os.Getpid()%1000)}
-	if len(s.namespace) > 50 {
-		s.namespace = s.namespace[:50]
-	}
+	name := strings.ToLower(strings.TrimPrefix(t.Name(), "Test"))
+	s := &shop{t: t, namespace: fmt.Sprintf("e2e-%.40s-%d", name, os.Getpid()%1000)}
 	s.apply(fmt.Sprintf("apiVersion: v1\nkind: Namespace\nmetadata: {name: %s, labels: {heddle.dev/inject: enabled}}\n", s.namespace))
 	t.Cleanup(func() {
 		if t.Failed() {
