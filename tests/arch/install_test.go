@@ -225,7 +225,7 @@ func TestWebhooksFailClosedAndReachTheOperator(t *testing.T) {
 		t.Errorf("name %s", config.Name)
 	}
 	for _, webhook := range config.Webhooks {
-		if *webhook.FailurePolicy != admissionv1.Fail || *webhook.SideEffects != admissionv1.SideEffectClassNone || *webhook.TimeoutSeconds != 10 ||
+		if *webhook.FailurePolicy != admissionv1.Fail || *webhook.SideEffects != admissionv1.SideEffectClassNoneOnDryRun || *webhook.TimeoutSeconds != 10 ||
 			*webhook.ReinvocationPolicy != admissionv1.IfNeededReinvocationPolicy || *webhook.MatchPolicy != admissionv1.Equivalent {
 			t.Errorf("%s: failure policy, side effects, timeout, reinvocation or match policy", webhook.Name)
 		}
