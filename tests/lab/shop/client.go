@@ -26,9 +26,11 @@ type stats struct {
 	ByCode    map[string]int `json:"byCode"`
 	ByVersion map[string]int `json:"byVersion"`
 	Errors    int            `json:"errors"`
-	LastError string         `json:"lastError,omitempty"`
-	P50       float64        `json:"p50"`
-	P99       float64        `json:"p99"`
+	// LastError is what went wrong last: an error, or what a proxy wrote that
+	// answered in the app's place.
+	LastError string  `json:"lastError,omitempty"`
+	P50       float64 `json:"p50"`
+	P99       float64 `json:"p99"`
 }
 
 type counter struct {
@@ -61,6 +63,12 @@ func (c *counter) add(code int, version string, took time.Duration, err error) {
 		c.durations = c.durations[keep/2:]
 	}
 	c.durations = append(c.durations, took)
+}
+
+func (c *counter) note(what string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stats.LastError = what
 }
 
 func (c *counter) read() stats {
@@ -141,11 +149,19 @@ func (a *asker) ask(ctx context.Context, to *counter) {
 		return
 	}
 	defer response.Body.Close()
-	if _, err = io.Copy(io.Discard, response.Body); err != nil {
+	begin, err := io.ReadAll(io.LimitReader(response.Body, 256))
+	if err == nil {
+		_, err = io.Copy(io.Discard, response.Body)
+	}
+	if err != nil {
 		to.add(0, "", 0, err)
 		return
 	}
-	to.add(response.StatusCode, response.Header.Get("X-Version"), time.Since(start), nil)
+	version := response.Header.Get("X-Version")
+	if version == "" && response.StatusCode >= http.StatusInternalServerError {
+		to.note(fmt.Sprintf("%s %s: %s", time.Now().Format(time.StampMilli), response.Status, begin))
+	}
+	to.add(response.StatusCode, version, time.Since(start), nil)
 }
 
 func get(args []string) error {
