@@ -30,6 +30,7 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -169,7 +170,7 @@ func configure(environment *envtest.Environment, dir string) (auditLog string, e
 func (c *cluster) install(ctx context.Context) error {
 	c.scheme = runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
-		clientgoscheme.AddToScheme, heddlev1alpha1.AddToScheme, splitv1alpha4.AddToScheme,
+		clientgoscheme.AddToScheme, apiextensionsv1.AddToScheme, heddlev1alpha1.AddToScheme, splitv1alpha4.AddToScheme,
 		accessv1alpha3.AddToScheme, specsv1alpha4.AddToScheme,
 	} {
 		if err := add(c.scheme); err != nil {

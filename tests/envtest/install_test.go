@@ -23,10 +23,10 @@ type version struct {
 }
 
 // versions looks at every object of a kustomization, by kind and name.
-func (c *cluster) versions(t *testing.T, kustomization string) map[string]version {
+func (c *cluster) versions(t *testing.T, kustomization string, flags ...string) map[string]version {
 	t.Helper()
 	var list unstructured.UnstructuredList
-	if err := json.Unmarshal([]byte(c.must(t, "get", "-k", kustomization, "-o", "json")), &list); err != nil {
+	if err := json.Unmarshal([]byte(c.must(t, append(flags, "get", "-k", kustomization, "-o", "json")...)), &list); err != nil {
 		t.Fatal(err)
 	}
 	out := map[string]version{}
@@ -105,5 +105,19 @@ func TestSamplesAreAcceptedStrictly(t *testing.T) {
 		if !strings.Contains(out, kind.singular+".") {
 			t.Errorf("no sample of %s was applied:\n%s", kind.kind, out)
 		}
+	}
+}
+
+// Objects of older versions can be applied, and again without a change,
+// through the operator's conversion.
+func testOlderVersions(t *testing.T, o *operator) {
+	o.reached(t)
+	const samples = root + "/config/samples/older"
+	namespace := o.namespace(t, nil)
+	o.must(t, "apply", "--server-side", "--validate=strict", "-n", namespace, "-k", samples)
+	before := o.versions(t, samples, "-n", namespace)
+	o.must(t, "apply", "--server-side", "--validate=strict", "-n", namespace, "-k", samples)
+	if diff := cmp.Diff(before, o.versions(t, samples, "-n", namespace)); diff != "" {
+		t.Errorf("a second apply changed objects (-before +after):\n%s", diff)
 	}
 }

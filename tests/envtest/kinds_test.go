@@ -84,6 +84,13 @@ var kinds = []kind{{
 	status:     `{observedGeneration: 1, ` + conditions + `}`,
 	columns:    []column{{"Ports", 0, "[8080,8443]"}, {"Accepted", 0, "True"}},
 }, {
+	version: specsv1alpha4.GroupVersion, kind: "UDPRoute", singular: "udproute", resource: "udproutes", short: "ur",
+	categories: []string{"smi", "mesh"},
+	spec:       `{matches: {ports: [5353]}}`,
+	changed:    `{matches: {name: discovery, ports: []}}`,
+	status:     `{observedGeneration: 1, ` + conditions + `}`,
+	columns:    []column{{"Ports", 0, "[5353]"}, {"Accepted", 0, "True"}},
+}, {
 	version: heddlev1alpha1.GroupVersion, kind: "MeshConfig", singular: "meshconfig", resource: "meshconfigs", short: "mc",
 	categories: []string{"heddle", "mesh"},
 	spec:       `{mtls: {mode: Strict}, access: {default: Deny}, egress: {mode: Deny}}`,

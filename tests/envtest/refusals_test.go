@@ -59,6 +59,11 @@ func TestBadObjectsAreRefusedByTheirField(t *testing.T) {
 			"a misspelt field":        {`{matches: {ports: [], port: 80}}`, "spec.matches.port"},
 			"a name that is a number": {`{matches: {ports: [], name: 1}}`, "spec.matches.name"},
 		},
+		"UDPRoute": {
+			"port 0":           {`{matches: {ports: [0]}}`, "spec.matches.ports[0]"},
+			"no ports":         {`{matches: {}}`, "spec.matches.ports"},
+			"a misspelt field": {`{matches: {ports: []}, match: {}}`, "spec.match"},
+		},
 		"MeshConfig": {
 			"an unknown mode":         {`{mtls: {mode: STRICT}}`, "spec.mtls.mode"},
 			"an unknown default":      {`{access: {default: Open}}`, "spec.access.default"},

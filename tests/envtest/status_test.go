@@ -4,7 +4,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -70,4 +72,17 @@ func (c *cluster) expect(t *testing.T, o *unstructured.Unstructured, generation 
 	if diff := cmp.Diff(want, map[string]any{"generation": got.GetGeneration(), "spec": got.Object["spec"], "status": got.Object["status"]}); diff != "" {
 		t.Errorf("object (-want +got):\n%s", diff)
 	}
+}
+
+func conditionsOf(t *testing.T, o *unstructured.Unstructured) []metav1.Condition {
+	t.Helper()
+	var typed struct {
+		Status struct {
+			Conditions []metav1.Condition `json:"conditions"`
+		} `json:"status"`
+	}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, &typed); err != nil {
+		t.Fatal(err)
+	}
+	return typed.Status.Conditions
 }

@@ -1,0 +1,168 @@
+package envtest_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	heddlev1alpha1 "github.com/heddle-mesh/heddle/crds/heddle/v1alpha1"
+	splitv1alpha4 "github.com/heddle-mesh/heddle/crds/smi/split/v1alpha4"
+)
+
+// rollout is a Deployment that is released by a Canary.
+type rollout struct {
+	*testing.T
+	o         *operator
+	namespace string
+}
+
+// testRelease goes as far as it can without a judge: the first step of a
+// release is taken when the candidate is ready.
+func testRelease(t *testing.T, o *operator) {
+	r := rollout{t, o, o.namespace(t, nil)}
+	labels := map[string]string{"app": "cart"}
+	r.o.create(t, &corev1.Service{ObjectMeta: r.meta("cart"), Spec: corev1.ServiceSpec{
+		Selector: labels, Ports: []corev1.ServicePort{{Name: "http", Port: 80}},
+	}})
+	r.o.create(t, &appsv1.Deployment{ObjectMeta: r.meta("cart"), Spec: appsv1.DeploymentSpec{
+		Selector: &metav1.LabelSelector{MatchLabels: labels},
+		Template: corev1.PodTemplateSpec{
+			ObjectMeta: metav1.ObjectMeta{Labels: labels},
+			Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "cart:1"}}},
+		},
+	}})
+	r.rolledOut("cart")
+	r.o.create(t, &heddlev1alpha1.Canary{ObjectMeta: r.meta("cart"), Spec: heddlev1alpha1.CanarySpec{
+		TargetRef: heddlev1alpha1.CanaryTargetRef{Name: "cart"}, Service: heddlev1alpha1.CanaryService{Port: 80},
+		Analysis: heddlev1alpha1.CanaryAnalysis{StepWeights: []int32{30}},
+	}})
+	r.phase("Initializing")
+	r.rolledOut("cart-primary")
+	r.phase("Idle")
+	r.shares("cart-primary=100 cart-canary=0")
+	if got := r.replicas("cart"); got != 0 {
+		t.Errorf("%d replicas of the candidate between releases", got)
+	}
+
+	target := r.deployment("cart")
+	target.Spec.Template.Spec.Containers[0].Image = "cart:2"
+	if err := o.client.Update(t.Context(), target); err != nil {
+		t.Fatal(err)
+	}
+	r.phase("Progressing")
+	await(t, "the candidate is asked for", func(context.Context) error {
+		if got := r.replicas("cart"); got != 1 {
+			return fmt.Errorf("%d replicas", got)
+		}
+		return nil
+	})
+	r.rolledOut("cart")
+	r.shares("cart-primary=70 cart-canary=30")
+	events, err := o.kube.EventsV1().Events(r.namespace).List(t.Context(), metav1.ListOptions{FieldSelector: "reason=NewRevision"})
+	if err != nil || len(events.Items) == 0 {
+		t.Errorf("no event tells of the new revision: %v", err)
+	}
+}
+
+func (r rollout) meta(name string) metav1.ObjectMeta {
+	return metav1.ObjectMeta{Namespace: r.namespace, Name: name}
+}
+
+func (r rollout) deployment(name string) *appsv1.Deployment {
+	r.Helper()
+	d := &appsv1.Deployment{}
+	await(r.T, "there is a Deployment "+name, func(ctx context.Context) error {
+		return r.o.client.Get(ctx, client.ObjectKey{Namespace: r.namespace, Name: name}, d)
+	})
+	return d
+}
+
+func (r rollout) replicas(name string) int32 { return *r.deployment(name).Spec.Replicas }
+
+// rolledOut says what a controller would when all pods are ready.
+func (r rollout) rolledOut(name string) {
+	r.Helper()
+	d := r.deployment(name)
+	n := *d.Spec.Replicas
+	d.Status = appsv1.DeploymentStatus{ObservedGeneration: d.Generation, Replicas: n, UpdatedReplicas: n, ReadyReplicas: n, AvailableReplicas: n}
+	if err := r.o.client.Status().Update(r.Context(), d); err != nil {
+		r.Fatal(err)
+	}
+}
+
+func (r rollout) phase(want heddlev1alpha1.CanaryPhase) {
+	r.Helper()
+	await(r.T, "the release is "+string(want), func(ctx context.Context) error {
+		var canary heddlev1alpha1.Canary
+		if err := r.o.client.Get(ctx, client.ObjectKey{Namespace: r.namespace, Name: "cart"}, &canary); err != nil {
+			return err
+		}
+		if canary.Status.Phase != want {
+			return fmt.Errorf("it is %s: %s", canary.Status.Phase, canary.Status.Message)
+		}
+		return nil
+	})
+}
+
+func (r rollout) shares(want string) {
+	r.Helper()
+	await(r.T, "the split is "+want, func(ctx context.Context) error {
+		var split splitv1alpha4.TrafficSplit
+		if err := r.o.client.Get(ctx, client.ObjectKey{Namespace: r.namespace, Name: "cart"}, &split); err != nil {
+			return err
+		}
+		var shares []string
+		for _, b := range split.Spec.Backends {
+			shares = append(shares, fmt.Sprintf("%s=%d", b.Service, b.Weight))
+		}
+		if got := strings.Join(shares, " "); got != want {
+			return fmt.Errorf("it is %s", got)
+		}
+		owner := metav1.GetControllerOf(&split)
+		if owner == nil || owner.Kind != "Canary" {
+			return fmt.Errorf("its owner is %v", owner)
+		}
+		return nil
+	})
+}
+
+// testFindings has the operator say what the API server let pass.
+func testFindings(t *testing.T, o *operator) {
+	namespace := o.namespace(t, nil)
+	for _, tc := range []struct{ kind, spec, condition, reason, message string }{
+		{"HTTPRouteGroup", `{matches: [{name: m, pathRegex: (}]}`, heddlev1alpha1.ConditionAccepted, heddlev1alpha1.ReasonInvalidRegex, "spec.matches[0] (m): pathRegex: "},
+		{"TrafficSplit", `{service: none, backends: [{service: none-v1, weight: 1}]}`, heddlev1alpha1.ConditionResolvedRefs, heddlev1alpha1.ReasonServiceNotFound, "spec.service: there is no Service " + namespace + "/none"},
+		{"TrafficTarget", `{destination: {kind: ServiceAccount, name: a, namespace: elsewhere}, sources: [], rules: []}`, heddlev1alpha1.ConditionAccepted, heddlev1alpha1.ReasonCrossNamespaceDestination, "spec.destination.namespace: "},
+	} {
+		object := kindNamed(tc.kind).object(t, namespace, "bad", tc.spec)
+		o.create(t, object)
+		await(t, tc.kind+" is judged", func(ctx context.Context) error {
+			if err := o.client.Get(ctx, client.ObjectKeyFromObject(object), object); err != nil {
+				return err
+			}
+			for _, c := range conditionsOf(t, object) {
+				if c.Type == tc.condition && c.Status == metav1.ConditionFalse && c.Reason == tc.reason && strings.HasPrefix(c.Message, tc.message) {
+					return nil
+				}
+			}
+			return fmt.Errorf("status %v", object.Object["status"])
+		})
+		if object.GetGeneration() != 1 {
+			t.Errorf("%s: generation %d: its spec was written", tc.kind, object.GetGeneration())
+		}
+		if diff := cmp.Diff(parse(t, tc.spec), object.Object["spec"]); diff != "" {
+			t.Errorf("%s: spec (-want +got):\n%s", tc.kind, diff)
+		}
+		events, err := o.kube.EventsV1().Events(namespace).List(t.Context(), metav1.ListOptions{FieldSelector: "reason=" + tc.reason})
+		if err != nil || len(events.Items) == 0 {
+			t.Errorf("%s: no event with reason %s: %v", tc.kind, tc.reason, err)
+		}
+	}
+}
