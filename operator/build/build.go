@@ -43,19 +43,21 @@ func Build(objects Objects, prev *mesh.Snapshot) (*mesh.Snapshot, []mesh.Finding
 		prev = &mesh.Snapshot{}
 	}
 	b.snapshot.Generation = prev.Generation + 1
-	strict := b.namespaces()
 	b.services()
-	b.splits()
-	b.pods(strict)
+	owners := b.pods(b.namespaces())
+	reuse(b.snapshot.Pods, prev.Pods)
+	b.snapshot.PodsByIP = make(map[netip.Addr]*mesh.Pod, len(owners))
+	for ip, owner := range owners {
+		b.snapshot.PodsByIP[ip] = b.snapshot.Pods[podKey(owner)]
+	}
 	b.snapshot.Endpoints = Endpoints(objects.EndpointSlices, b.snapshot)
+	b.splits()
 	b.policies()
 
 	reuse(b.snapshot.Services, prev.Services)
 	reuse(b.snapshot.Endpoints, prev.Endpoints)
-	reuse(b.snapshot.Pods, prev.Pods)
 	reuse(b.snapshot.Workloads, prev.Workloads)
 	reuse(b.snapshot.Policies, prev.Policies)
-	b.snapshot.PodsByIP = byIP(b.snapshot.Pods)
 	slices.SortStableFunc(b.findings, func(x, y mesh.Finding) int {
 		return cmp.Or(cmp.Compare(x.Object.String(), y.Object.String()), cmp.Compare(x.Type, y.Type))
 	})
@@ -77,16 +79,6 @@ func reuse[K comparable, V any](now, before map[K]*V) {
 			now[key] = old
 		}
 	}
-}
-
-func byIP(pods map[mesh.PodKey]*mesh.Pod) map[netip.Addr]*mesh.Pod {
-	out := make(map[netip.Addr]*mesh.Pod, len(pods))
-	for _, pod := range pods {
-		for _, ip := range pod.IPs {
-			out[ip] = pod
-		}
-	}
-	return out
 }
 
 func settings(config *heddlev1alpha1.MeshConfig) mesh.Settings {

@@ -1,6 +1,7 @@
 package build
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 
@@ -14,8 +15,11 @@ import (
 // slices belong to. Of the snapshot it reads Services, Pods and PodsByIP, so
 // it can be called for the slices of one service alone.
 //
-// An endpoint of a pod is left out until the pod has been seen: whether it
-// has a sidecar decides whether it may be called in plaintext.
+// An endpoint of a pod is left out until that very pod has been seen: whether
+// it has a sidecar decides whether it may be called in plaintext. It is left
+// out, too, when its address has become another pod's. Endpoints that are the
+// same address and port count once: a meshed one rather than one that is not,
+// then a ready one rather than one that drains.
 func Endpoints(slicesOf []*discoveryv1.EndpointSlice, snapshot *mesh.Snapshot) map[mesh.PortKey]*mesh.EndpointSet {
 	found := map[mesh.PortKey]map[netip.AddrPort]mesh.Endpoint{}
 	for _, slice := range slicesOf {
@@ -71,27 +75,48 @@ func addEndpoint(set map[netip.AddrPort]mesh.Endpoint, namespace string, e disco
 		return
 	}
 	for _, text := range e.Addresses {
-		addr, err := netip.ParseAddr(text)
-		if err != nil {
+		addr, ok := parseAddr(text)
+		if !ok {
+			continue
+		}
+		pod, ok := podAt(addr, namespace, e.TargetRef, snapshot)
+		if !ok {
 			continue
 		}
 		endpoint := mesh.Endpoint{Address: netip.AddrPortFrom(addr, port), State: state}
-		if e.TargetRef != nil && e.TargetRef.Kind == "Pod" {
-			pod, seen := snapshot.Pods[mesh.PodKey{Namespace: namespace, Name: e.TargetRef.Name}]
-			if !seen {
-				continue
-			}
-			if pod != nil && pod.Meshed {
-				endpoint.Meshed, endpoint.Identity = true, pod.Identity
-			}
-		} else if pod := snapshot.PodsByIP[addr]; pod != nil && pod.Meshed {
+		if pod != nil && pod.Meshed {
 			endpoint.Meshed, endpoint.Identity = true, pod.Identity
 		}
-		if before, twice := set[endpoint.Address]; twice && before.State == mesh.EndpointReady {
-			continue
+		if before, twice := set[endpoint.Address]; !twice || preference(endpoint, before) < 0 {
+			set[endpoint.Address] = endpoint
 		}
-		set[endpoint.Address] = endpoint
 	}
+}
+
+// podAt returns the pod that answers at the address, nil if it is none's. It
+// returns false when the endpoint is a pod's that is not known, or that is not
+// the one at the address.
+func podAt(addr netip.Addr, namespace string, ref *corev1.ObjectReference, snapshot *mesh.Snapshot) (*mesh.Pod, bool) {
+	owner := snapshot.PodsByIP[addr]
+	if ref == nil || ref.Kind != "Pod" {
+		return owner, true
+	}
+	pod := snapshot.Pods[mesh.PodKey{Namespace: namespace, Name: ref.Name}]
+	if pod == nil || (ref.UID != "" && string(ref.UID) != pod.UID) {
+		return nil, false
+	}
+	return pod, owner == nil || owner.Key == pod.Key
+}
+
+// preference orders endpoints of one address by which of them counts.
+func preference(x, y mesh.Endpoint) int {
+	if x.Meshed != y.Meshed {
+		if x.Meshed {
+			return -1
+		}
+		return 1
+	}
+	return cmp.Or(cmp.Compare(x.State, y.State), x.Identity.Compare(y.Identity))
 }
 
 // stateOf reads the conditions: unknown readiness counts as ready, as the API
@@ -117,4 +142,14 @@ func endpointSet(key mesh.PortKey, endpoints map[netip.AddrPort]mesh.Endpoint) *
 	slices.SortFunc(set.Identities, mesh.Identity.Compare)
 	set.Identities = slices.Compact(set.Identities)
 	return set
+}
+
+// parseAddr reads an address as it stands on the wire: an IPv4 address that is
+// written as IPv6 is the IPv4 address. One with a zone is no destination.
+func parseAddr(text string) (netip.Addr, bool) {
+	addr, err := netip.ParseAddr(text)
+	if err != nil || addr.Zone() != "" {
+		return netip.Addr{}, false
+	}
+	return addr.Unmap(), true
 }

@@ -2,7 +2,6 @@ package build
 
 import (
 	"cmp"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -26,7 +25,7 @@ func serviceOf(service *corev1.Service) *mesh.Service {
 	out := &mesh.Service{Key: mesh.ServiceKey{Namespace: service.Namespace, Name: service.Name}}
 	for _, text := range service.Spec.ClusterIPs {
 		// A headless service says "None".
-		if addr, err := netip.ParseAddr(text); err == nil {
+		if addr, ok := parseAddr(text); ok {
 			out.Addresses = append(out.Addresses, addr)
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"math"
 	"math/bits"
 	"slices"
-	"strings"
 
 	heddlev1alpha1 "github.com/heddle-mesh/heddle/crds/heddle/v1alpha1"
 	splitv1alpha4 "github.com/heddle-mesh/heddle/crds/smi/split/v1alpha4"
@@ -34,7 +33,7 @@ func (b *builder) split(split *splitv1alpha4.TrafficSplit, taken map[mesh.Servic
 	}
 	rootKey := mesh.ServiceKey{Namespace: split.Namespace, Name: split.Spec.Service}
 	if reason, message := refuseSplit(split); reason != "" {
-		b.find(mesh.Finding{Object: ref, Type: heddlev1alpha1.ConditionAccepted, Reason: reason, Message: message})
+		b.find(refused(ref, reason, message))
 		return
 	}
 	if winner, ok := taken[rootKey]; ok {
@@ -46,53 +45,20 @@ func (b *builder) split(split *splitv1alpha4.TrafficSplit, taken map[mesh.Servic
 		return
 	}
 	taken[rootKey] = split.Namespace + "/" + split.Name
-	b.find(accepted(ref))
-
-	root := b.snapshot.Services[rootKey]
-	if root == nil {
-		b.find(mesh.Finding{
-			Object: ref, Type: heddlev1alpha1.ConditionResolvedRefs, Reason: heddlev1alpha1.ReasonServiceNotFound,
-			Message: fmt.Sprintf("spec.service: there is no Service %s; create it or name another", rootKey),
-		})
-		return
+	if reason, message := sharesNothing(split); reason != "" {
+		b.find(refused(ref, reason, message))
+	} else {
+		b.find(accepted(ref))
 	}
-	reason, problems := "", []string(nil)
-	for _, backend := range split.Spec.Backends {
-		key := mesh.ServiceKey{Namespace: split.Namespace, Name: backend.Service}
-		if b.snapshot.Services[key] == nil {
-			reason = cmp.Or(reason, heddlev1alpha1.ReasonBackendNotFound)
-			problems = append(problems, fmt.Sprintf(
-				"there is no Service %s, its share of the requests is answered with 500; create it or set its weight to 0", key))
-		}
-	}
-	routed := make([]*mesh.Port, 0, len(root.Ports))
-	for _, port := range root.Ports {
-		route, missing := b.route(split, port)
-		for _, name := range missing {
-			reason = cmp.Or(reason, heddlev1alpha1.ReasonPortMismatch)
-			problems = append(problems, fmt.Sprintf("Service %s/%s has no port %d, so it gets nothing of that port", split.Namespace, name, port.Number))
-		}
-		with := *port
-		with.Route = route
-		routed = append(routed, &with)
-	}
-	b.snapshot.Services[rootKey] = &mesh.Service{Key: root.Key, Addresses: root.Addresses, Ports: routed}
-	if len(problems) > 0 {
-		b.find(mesh.Finding{
-			Object: ref, Type: heddlev1alpha1.ConditionResolvedRefs, Reason: reason,
-			Message: "spec.backends: " + strings.Join(problems, "; "),
-		})
-		return
-	}
-	b.find(resolved(ref))
+	var refs problems
+	b.route(split, rootKey, &refs)
+	b.find(refs.resolvedRefs(ref))
 }
 
+// refuseSplit says why a split has no effect at all.
 func refuseSplit(split *splitv1alpha4.TrafficSplit) (reason, message string) {
 	if len(split.Spec.Matches) > 0 {
 		return heddlev1alpha1.ReasonUnsupported, "spec.matches: shares by match are not supported yet; remove the field to share all requests"
-	}
-	if len(split.Spec.Backends) == 0 {
-		return heddlev1alpha1.ReasonNoBackends, "spec.backends: name at least one Service"
 	}
 	for i, backend := range split.Spec.Backends {
 		if backend.Weight < 0 {
@@ -103,29 +69,83 @@ func refuseSplit(split *splitv1alpha4.TrafficSplit) (reason, message string) {
 	return "", ""
 }
 
-// route shares one port. Backends that exist but lack the port are left out
-// and returned.
-func (b *builder) route(split *splitv1alpha4.TrafficSplit, port *mesh.Port) (*mesh.Route, []string) {
+// sharesNothing says why a split answers every request with 503. Giving them
+// to the root instead would undo what a weight of 0 says.
+func sharesNothing(split *splitv1alpha4.TrafficSplit) (reason, message string) {
+	switch {
+	case len(split.Spec.Backends) == 0:
+		return heddlev1alpha1.ReasonNoBackends, "spec.backends: every request is answered with 503; name at least one Service"
+	case !slices.ContainsFunc(split.Spec.Backends, func(b splitv1alpha4.TrafficSplitBackend) bool { return b.Weight > 0 }):
+		return heddlev1alpha1.ReasonAllWeightsZero, "spec.backends: every request is answered with 503; give one Service a weight above 0"
+	}
+	return "", ""
+}
+
+// route puts the split's shares on the ports of its root.
+func (b *builder) route(split *splitv1alpha4.TrafficSplit, rootKey mesh.ServiceKey, refs *problems) {
+	root := b.snapshot.Services[rootKey]
+	if root == nil {
+		refs.add(heddlev1alpha1.ReasonServiceNotFound, "spec.service: there is no Service %s with a TCP port; create it or name another", rootKey)
+		return
+	}
+	routed := make([]*mesh.Port, 0, len(root.Ports))
+	for _, port := range root.Ports {
+		with := *port
+		if port.Protocol == mesh.ProtocolTCP {
+			refs.add(heddlev1alpha1.ReasonUnsupported,
+				"spec.service: port %d is TCP, and connections are not shared: they go to the Service itself", port.Number)
+		} else {
+			with.Route = b.share(split, port, refs)
+		}
+		routed = append(routed, &with)
+	}
+	b.snapshot.Services[rootKey] = &mesh.Service{Key: root.Key, Addresses: root.Addresses, Ports: routed}
+}
+
+// share shares one port among the backends that have it.
+func (b *builder) share(split *splitv1alpha4.TrafficSplit, port *mesh.Port, refs *problems) *mesh.Route {
 	route := &mesh.Route{Origin: "TrafficSplit " + split.Namespace + "/" + split.Name}
-	var missing []string
 	var weights []uint64
 	for _, backend := range split.Spec.Backends {
-		key := mesh.ServiceKey{Namespace: split.Namespace, Name: backend.Service}
-		service := b.snapshot.Services[key]
-		if service != nil && !slices.ContainsFunc(service.Ports, func(p *mesh.Port) bool { return p.Number == port.Number }) {
-			missing = append(missing, backend.Service)
+		key := mesh.PortKey{Service: mesh.ServiceKey{Namespace: split.Namespace, Name: backend.Service}, Port: port.Number}
+		found, missing := b.backend(key, backend.Weight > 0, refs)
+		if !found {
 			continue
 		}
-		route.Shares = append(route.Shares, mesh.Share{
-			Backend: mesh.PortKey{Service: key, Port: port.Number},
-			Missing: service == nil,
-		})
+		route.Shares = append(route.Shares, mesh.Share{Backend: key, Missing: missing})
 		weights = append(weights, uint64(backend.Weight))
 	}
 	for i, weight := range Scale(weights) {
 		route.Shares[i].Weight = weight
 	}
-	return route, missing
+	return route
+}
+
+// backend judges one backend for one port: whether it has a share there, and
+// whether that share is an error.
+func (b *builder) backend(key mesh.PortKey, weighs bool, refs *problems) (found, missing bool) {
+	consequence := "it has no share to lose"
+	if weighs {
+		consequence = "its share of the requests is answered with 500"
+	}
+	service := b.snapshot.Services[key.Service]
+	if service == nil {
+		refs.add(heddlev1alpha1.ReasonBackendNotFound,
+			"spec.backends: there is no Service %s with a TCP port, %s; create it", key.Service, consequence)
+		return true, true
+	}
+	at := slices.IndexFunc(service.Ports, func(p *mesh.Port) bool { return p.Number == key.Port })
+	switch {
+	case at < 0:
+		refs.add(heddlev1alpha1.ReasonPortMismatch,
+			"spec.backends: Service %s has no port %d, so it gets nothing of that port", key.Service, key.Port)
+		return false, false
+	case service.Ports[at].Protocol == mesh.ProtocolTCP:
+		refs.add(heddlev1alpha1.ReasonPortMismatch,
+			"spec.backends: port %d of Service %s is TCP and takes no requests, %s; set its appProtocol to http", key.Port, key.Service, consequence)
+		return true, true
+	}
+	return true, false
 }
 
 // Scale brings weights down until their sum fits WeightedCluster's limit of
@@ -147,25 +167,11 @@ func Scale(weights []uint64) []uint32 {
 	}
 	total := float64(sum) + float64(carry)*math.Pow(2, 64)
 	// Room is left for every share that is rounded up.
-	room := float64(math.MaxUint32 - uint32(min(len(weights), math.MaxUint16)))
+	room := float64(math.MaxUint32 - len(weights))
 	for i, w := range weights {
 		if w > 0 {
 			out[i] = max(1, uint32(float64(w)/total*room))
 		}
 	}
 	return out
-}
-
-func accepted(ref mesh.ObjectRef) mesh.Finding {
-	return mesh.Finding{
-		Object: ref, Type: heddlev1alpha1.ConditionAccepted, OK: true,
-		Reason: heddlev1alpha1.ReasonAccepted, Message: "part of the mesh's configuration",
-	}
-}
-
-func resolved(ref mesh.ObjectRef) mesh.Finding {
-	return mesh.Finding{
-		Object: ref, Type: heddlev1alpha1.ConditionResolvedRefs, OK: true,
-		Reason: heddlev1alpha1.ReasonResolvedRefs, Message: "everything it refers to exists",
-	}
 }

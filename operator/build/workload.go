@@ -7,28 +7,33 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/intstr"
 
 	heddlev1alpha1 "github.com/heddle-mesh/heddle/crds/heddle/v1alpha1"
 	"github.com/heddle-mesh/heddle/operator/mesh"
 )
 
-const grpcHealthCheck = "/grpc.health.v1.Health/Check"
-
-func (b *builder) pods(strict map[string]bool) {
+// pods puts in the pods that have not ended, and the workloads of those with
+// a sidecar. It returns which pod each address belongs to.
+func (b *builder) pods(strict map[string]bool) (owners map[netip.Addr]*corev1.Pod) {
 	b.snapshot.Pods = make(map[mesh.PodKey]*mesh.Pod, len(b.objects.Pods))
 	b.snapshot.Workloads = map[mesh.WorkloadKey]*mesh.Workload{}
+	owners = make(map[netip.Addr]*corev1.Pod, len(b.objects.Pods))
 	for _, pod := range b.objects.Pods {
 		if pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
 			continue
 		}
 		p := podOf(pod)
 		b.snapshot.Pods[p.Key] = p
+		for _, ip := range p.IPs {
+			if before := owners[ip]; before == nil || claim(pod, before) < 0 {
+				owners[ip] = pod
+			}
+		}
 		if !p.Meshed {
 			continue
 		}
@@ -42,7 +47,35 @@ func (b *builder) pods(strict map[string]bool) {
 			Key: p.Workload, Identity: p.Identity, Strict: isStrict, Probes: probes,
 		}
 	}
-	b.snapshot.PodsByIP = byIP(b.snapshot.Pods)
+	return owners
+}
+
+// claim orders pods that say they have the same address by which of them has
+// it. For a moment a pod and its successor both may: an address is given again
+// when the API server does not yet know that its pod has ended. So it is not
+// the one that is being deleted, and else the one that started last. Name
+// decides between equals, so that the order in which pods are seen never does.
+func claim(x, y *corev1.Pod) int {
+	if ending := x.DeletionTimestamp != nil; ending != (y.DeletionTimestamp != nil) {
+		if ending {
+			return 1
+		}
+		return -1
+	}
+	return cmp.Or(started(y).Compare(started(x)),
+		cmp.Compare(x.Namespace, y.Namespace), cmp.Compare(x.Name, y.Name))
+}
+
+// started is when a node took the pod on.
+func started(pod *corev1.Pod) time.Time {
+	if pod.Status.StartTime != nil {
+		return pod.Status.StartTime.Time
+	}
+	return pod.CreationTimestamp.Time
+}
+
+func podKey(pod *corev1.Pod) mesh.PodKey {
+	return mesh.PodKey{Namespace: pod.Namespace, Name: pod.Name}
 }
 
 func podOf(pod *corev1.Pod) *mesh.Pod {
@@ -51,7 +84,7 @@ func podOf(pod *corev1.Pod) *mesh.Pod {
 		account = "default"
 	}
 	out := &mesh.Pod{
-		Key:      mesh.PodKey{Namespace: pod.Namespace, Name: pod.Name},
+		Key:      podKey(pod),
 		UID:      string(pod.UID),
 		Identity: mesh.Identity{Namespace: pod.Namespace, ServiceAccount: account},
 		Meshed:   hasSidecar(pod),
@@ -61,7 +94,7 @@ func podOf(pod *corev1.Pod) *mesh.Pod {
 		return out
 	}
 	for _, ip := range pod.Status.PodIPs {
-		if addr, err := netip.ParseAddr(ip.IP); err == nil {
+		if addr, ok := parseAddr(ip.IP); ok {
 			out.IPs = append(out.IPs, addr)
 		}
 	}
@@ -86,57 +119,13 @@ func workloadOf(pod *corev1.Pod, id mesh.Identity, probes []mesh.Probe) mesh.Wor
 			}
 		}
 	}
-	sum := sha256.Sum256(fmt.Appendf(nil, "%q %v", id.ServiceAccount, probes))
+	// Quoting keeps one list of probes from reading like another.
+	variant := fmt.Appendf(nil, "%q\n", id.ServiceAccount)
+	for _, probe := range probes {
+		variant = fmt.Appendf(variant, "%d %q %q\n", probe.Port, probe.Method, probe.Path)
+	}
+	sum := sha256.Sum256(variant)
 	return mesh.WorkloadKey{
-		Namespace: pod.Namespace, Kind: kind, Name: name, Variant: hex.EncodeToString(sum[:4]),
+		Namespace: pod.Namespace, Kind: kind, Name: name, Variant: hex.EncodeToString(sum[:8]),
 	}
-}
-
-// probesOf lists what the kubelet and a metrics scraper ask without a
-// certificate, ordered, each once.
-func probesOf(pod *corev1.Pod) []mesh.Probe {
-	var out []mesh.Probe
-	for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
-		if c.Name == heddlev1alpha1.ContainerProxy || c.Name == heddlev1alpha1.ContainerInit {
-			continue
-		}
-		for _, probe := range []*corev1.Probe{c.StartupProbe, c.LivenessProbe, c.ReadinessProbe} {
-			switch {
-			case probe == nil:
-			case probe.HTTPGet != nil && probe.HTTPGet.Scheme != corev1.URISchemeHTTPS:
-				if port, ok := portNumber(c, probe.HTTPGet.Port); ok {
-					out = append(out, mesh.Probe{Port: port, Path: cmp.Or(probe.HTTPGet.Path, "/"), Method: "GET"})
-				}
-			case probe.GRPC != nil:
-				if port, ok := portNumber(c, intstr.FromInt32(probe.GRPC.Port)); ok {
-					out = append(out, mesh.Probe{Port: port, Path: grpcHealthCheck, Method: "POST"})
-				}
-			}
-		}
-	}
-	if pod.Annotations["prometheus.io/scrape"] == "true" {
-		port, err := strconv.ParseUint(pod.Annotations["prometheus.io/port"], 10, 16)
-		if err == nil && port > 0 {
-			path := cmp.Or(pod.Annotations["prometheus.io/path"], "/metrics")
-			out = append(out, mesh.Probe{Port: uint16(port), Path: path, Method: "GET"})
-		}
-	}
-	// The sidecar's own health listener is not redirected to the inbound side.
-	out = slices.DeleteFunc(out, func(p mesh.Probe) bool { return p.Port == heddlev1alpha1.PortHealth })
-	slices.SortFunc(out, func(x, y mesh.Probe) int {
-		return cmp.Or(cmp.Compare(x.Port, y.Port), cmp.Compare(x.Path, y.Path), cmp.Compare(x.Method, y.Method))
-	})
-	return slices.Compact(out)
-}
-
-func portNumber(c corev1.Container, port intstr.IntOrString) (uint16, bool) {
-	if port.Type == intstr.Int {
-		return uint16(port.IntVal), port.IntVal > 0 && port.IntVal <= 65535
-	}
-	for _, p := range c.Ports {
-		if p.Name == port.StrVal {
-			return uint16(p.ContainerPort), p.ContainerPort > 0 && p.ContainerPort <= 65535
-		}
-	}
-	return 0, false
 }

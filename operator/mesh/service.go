@@ -34,7 +34,7 @@ type Port struct {
 	Name     string
 	Protocol Protocol
 	// Route says where requests to the port go. Nil means to its own
-	// endpoints.
+	// endpoints, as it is wherever Protocol is ProtocolTCP.
 	Route *Route
 }
 
@@ -71,8 +71,9 @@ func (r *Route) Total() uint64 {
 type Share struct {
 	Backend PortKey
 	Weight  uint32
-	// Missing is true when no such Service exists; its share is answered
-	// with 500 and never given to another backend.
+	// Missing is true when there is no such Service, or its port takes no
+	// requests; its share is answered with 500 and never given to another
+	// backend.
 	Missing bool
 }
 

@@ -17,7 +17,8 @@ type Snapshot struct {
 	// Pods are all that have not ended, by name.
 	Pods map[PodKey]*Pod
 	// PodsByIP are the same pods by each of their addresses, without those on
-	// the node's network.
+	// the node's network. Where several pods claim one address it is the pod's
+	// that most likely has it now.
 	PodsByIP map[netip.Addr]*Pod
 	// Workloads are the groups of pods that share an inbound configuration.
 	Workloads map[WorkloadKey]*Workload

@@ -1,0 +1,395 @@
+package build
+
+import (
+	"math"
+	"math/big"
+	"math/rand/v2"
+	"net/netip"
+	"regexp"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"pgregory.net/rapid"
+
+	accessv1alpha3 "github.com/heddle-mesh/heddle/crds/smi/access/v1alpha3"
+	"github.com/heddle-mesh/heddle/operator/mesh"
+)
+
+func TestOrderMakesNoDifference(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, orderMakesNoDifference)
+}
+
+// FuzzBuild wants -fuzzminimizetime=5x: its inputs take long to shorten.
+func FuzzBuild(f *testing.F) {
+	// Every draw takes eight bytes; a seed must last for a whole mesh.
+	for seed := range byte(4) {
+		choices := make([]byte, 1<<15)
+		_, _ = rand.NewChaCha8([32]byte{seed}).Read(choices) // never fails
+		f.Add(choices)
+	}
+	f.Fuzz(rapid.MakeFuzz(func(t *rapid.T) {
+		orderMakesNoDifference(t)
+		nothingDangles(t)
+	}))
+}
+
+func orderMakesNoDifference(t *rapid.T) {
+	objects := anyObjects(t)
+	kept := copied(objects)
+	snapshot, findings := Build(objects, nil)
+	if diff := cmp.Diff(kept, objects); diff != "" {
+		t.Fatalf("the build changed its objects:\n%s", diff)
+	}
+	before, _ := Build(anyObjects(t), nil)
+	other, otherFindings := Build(shuffled(t, objects), before)
+	if other.Generation != before.Generation+1 {
+		t.Errorf("generation %d after %d", other.Generation, before.Generation)
+	}
+	other.Generation = snapshot.Generation
+	if diff := cmp.Diff(snapshot, other, addresses); diff != "" {
+		t.Errorf("snapshot (-as given +shuffled, after another):\n%s", diff)
+	}
+	if diff := cmp.Diff(findings, otherFindings, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("findings (-as given +shuffled, after another):\n%s", diff)
+	}
+}
+
+// shuffled returns the objects, and the endpoints in them, in another order.
+func shuffled(t *rapid.T, o Objects) Objects {
+	o = copied(o)
+	o.Namespaces = permuted(t, o.Namespaces)
+	o.Services = permuted(t, o.Services)
+	o.EndpointSlices = permuted(t, o.EndpointSlices)
+	o.Pods = permuted(t, o.Pods)
+	o.TrafficSplits = permuted(t, o.TrafficSplits)
+	o.TrafficTargets = permuted(t, o.TrafficTargets)
+	o.HTTPRouteGroups = permuted(t, o.HTTPRouteGroups)
+	o.TCPRoutes = permuted(t, o.TCPRoutes)
+	for _, s := range o.EndpointSlices {
+		s.Endpoints = permuted(t, s.Endpoints)
+	}
+	return o
+}
+
+func permuted[T any](t *rapid.T, in []T) []T {
+	if len(in) < 2 {
+		return in
+	}
+	return rapid.Permutation(in).Draw(t, "order")
+}
+
+func copied(o Objects) Objects {
+	o.MeshConfig = o.MeshConfig.DeepCopy()
+	o.Namespaces = copies(o.Namespaces)
+	o.Services = copies(o.Services)
+	o.EndpointSlices = copies(o.EndpointSlices)
+	o.Pods = copies(o.Pods)
+	o.TrafficSplits = copies(o.TrafficSplits)
+	o.TrafficTargets = copies(o.TrafficTargets)
+	o.HTTPRouteGroups = copies(o.HTTPRouteGroups)
+	o.TCPRoutes = copies(o.TCPRoutes)
+	return o
+}
+
+func copies[T interface{ DeepCopy() T }](in []T) []T {
+	var out []T
+	for _, v := range in {
+		out = append(out, v.DeepCopy())
+	}
+	return out
+}
+
+func TestNothingDangles(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, nothingDangles)
+}
+
+// nothingDangles checks that whatever a snapshot refers to is in it, and that
+// the findings are about objects that there are.
+func nothingDangles(t *rapid.T) {
+	objects := anyObjects(t)
+	snapshot, findings := Build(objects, nil)
+	checkServices(t, snapshot)
+	checkEndpoints(t, snapshot)
+	checkPods(t, snapshot, objects.Pods)
+	checkPolicies(t, snapshot)
+
+	accepted := map[string]int{}
+	for _, f := range findings {
+		if f.Reason == "" || f.Message == "" || f.Object.Group == "" || f.Object.Version == "" {
+			t.Errorf("a finding that says nothing: %+v", f)
+		}
+		if f.Type == "Accepted" {
+			accepted[f.Object.String()]++
+		}
+	}
+	all := len(objects.TrafficSplits) + len(objects.TrafficTargets) + len(objects.HTTPRouteGroups) + len(objects.TCPRoutes)
+	if len(accepted) != all {
+		t.Errorf("%d objects are accepted or not, want %d", len(accepted), all)
+	}
+	for object, times := range accepted {
+		if times != 1 {
+			t.Errorf("%s is accepted or not %d times", object, times)
+		}
+	}
+}
+
+func checkServices(t *rapid.T, snapshot *mesh.Snapshot) {
+	for key, s := range snapshot.Services {
+		if s.Key != key || len(s.Ports) == 0 {
+			t.Errorf("service %s: %+v", key, s)
+		}
+		for _, port := range s.Ports {
+			if port.Key.Service != key || port.Key.Port != port.Number {
+				t.Errorf("port %s of %s has number %d", port.Key, key, port.Number)
+			}
+			if port.Route == nil {
+				continue
+			}
+			if port.Protocol == mesh.ProtocolTCP {
+				t.Errorf("port %s is TCP and has a route", port.Key)
+			}
+			if port.Route.Total() > math.MaxUint32 {
+				t.Errorf("weights of %s add up to %d", port.Key, port.Route.Total())
+			}
+			for _, share := range port.Route.Shares {
+				backend := portOf(snapshot, share.Backend)
+				if takes := backend != nil && backend.Protocol != mesh.ProtocolTCP; takes == share.Missing {
+					t.Errorf("backend %s takes requests: %t, missing: %t", share.Backend, takes, share.Missing)
+				}
+			}
+		}
+	}
+}
+
+func portOf(snapshot *mesh.Snapshot, key mesh.PortKey) *mesh.Port {
+	if s := snapshot.Services[key.Service]; s != nil {
+		for _, port := range s.Ports {
+			if port.Key == key {
+				return port
+			}
+		}
+	}
+	return nil
+}
+
+func checkEndpoints(t *rapid.T, snapshot *mesh.Snapshot) {
+	for key, set := range snapshot.Endpoints {
+		if set.Key != key || portOf(snapshot, key) == nil || len(set.Endpoints) == 0 {
+			t.Errorf("endpoints of %s: %+v", key, set)
+		}
+		var identities []mesh.Identity
+		for i, e := range set.Endpoints {
+			if i > 0 && e.Address.Compare(set.Endpoints[i-1].Address) <= 0 {
+				t.Errorf("%s does not come after %s", e.Address, set.Endpoints[i-1].Address)
+			}
+			if e.Meshed {
+				identities = append(identities, e.Identity)
+			} else if e.Identity != (mesh.Identity{}) {
+				t.Errorf("%s has an identity and no sidecar", e.Address)
+			}
+			if owner := snapshot.PodsByIP[e.Address.Addr()]; owner != nil && (owner.Meshed != e.Meshed || e.Meshed && owner.Identity != e.Identity) {
+				t.Errorf("endpoint %+v at the address of %+v", e, owner)
+			}
+		}
+		slices.SortFunc(identities, mesh.Identity.Compare)
+		if diff := cmp.Diff(slices.Compact(identities), set.Identities); diff != "" {
+			t.Errorf("identities of %s (-of its endpoints +of the set):\n%s", key, diff)
+		}
+	}
+}
+
+func checkPods(t *rapid.T, snapshot *mesh.Snapshot, objects []*corev1.Pod) {
+	for _, object := range objects {
+		p := snapshot.Pods[podKey(object)]
+		ended := object.Status.Phase == corev1.PodSucceeded || object.Status.Phase == corev1.PodFailed
+		if ended != (p == nil) {
+			t.Errorf("pod %s in phase %s: %+v", object.Name, object.Status.Phase, p)
+		}
+		if p != nil && object.Spec.HostNetwork && (p.Meshed || len(p.IPs) > 0) {
+			t.Errorf("pod on the node's network: %+v", p)
+		}
+	}
+	claimed := map[netip.Addr]bool{}
+	used := map[mesh.WorkloadKey]bool{}
+	for key, p := range snapshot.Pods {
+		for _, ip := range p.IPs {
+			claimed[ip] = true
+		}
+		switch workload := snapshot.Workloads[p.Workload]; {
+		case p.Key != key:
+			t.Errorf("pod %+v is found as %+v", p.Key, key)
+		case p.Meshed && (workload == nil || workload.Identity != p.Identity):
+			t.Errorf("pod %+v has workload %+v", p, workload)
+		case !p.Meshed && p.Workload != (mesh.WorkloadKey{}):
+			t.Errorf("pod without a sidecar has workload %+v", p.Workload)
+		}
+		used[p.Workload] = true
+	}
+	for key := range snapshot.Workloads {
+		if !used[key] {
+			t.Errorf("no pod is of workload %+v", key)
+		}
+	}
+	for ip, p := range snapshot.PodsByIP {
+		if snapshot.Pods[p.Key] != p || !slices.Contains(p.IPs, ip) {
+			t.Errorf("%s leads to %+v", ip, p)
+		}
+	}
+	if len(claimed) != len(snapshot.PodsByIP) {
+		t.Errorf("%d addresses are claimed and %d have an owner", len(claimed), len(snapshot.PodsByIP))
+	}
+}
+
+func checkPolicies(t *rapid.T, snapshot *mesh.Snapshot) {
+	for key, workload := range snapshot.Workloads {
+		if snapshot.Policies[workload.Identity] == nil {
+			t.Errorf("workload %+v has no policy", key)
+		}
+	}
+	for id, policy := range snapshot.Policies {
+		access := snapshot.AccessOf(id.Namespace)
+		if policy.Destination != id || policy.Closed && access == mesh.Allow || !policy.Closed && access == mesh.Deny {
+			t.Errorf("policy of %+v under access %v: %+v", id, access, policy)
+		}
+		for _, grant := range policy.Grants {
+			if !slices.IsSortedFunc(grant.Sources, mesh.Identity.Compare) || !slices.IsSorted(grant.Ports) || slices.Contains(grant.Ports, 0) {
+				t.Errorf("grant %+v", grant)
+			}
+			for _, match := range grant.HTTP {
+				for _, h := range append([]mesh.HeaderMatch{{Regex: match.PathRegex}}, match.Headers...) {
+					if _, err := regexp.Compile(h.Regex); err != nil {
+						t.Errorf("grant %+v: %v", grant, err)
+					}
+				}
+			}
+		}
+	}
+}
+
+// A target grants and never takes away; of accounts that it does not name it
+// changes nothing.
+func TestATargetOnlyAdds(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		objects := anyObjects(t)
+		before, _ := Build(objects, nil)
+		meta := meta("another")
+		meta.Namespace = anyOf(t, "namespace", namespaces...)
+		added := anyTarget(t, meta)
+		objects.TrafficTargets = append([]*accessv1alpha3.TrafficTarget{added}, objects.TrafficTargets...)
+		now, _ := Build(objects, nil)
+		named := mesh.Identity{Namespace: added.Namespace, ServiceAccount: added.Spec.Destination.Name}
+		for id, policy := range before.Policies {
+			if id != named {
+				if diff := cmp.Diff(policy, now.Policies[id]); diff != "" {
+					t.Errorf("policy of %+v, which is not named (-before +now):\n%s", id, diff)
+				}
+				continue
+			}
+			for _, grant := range policy.Grants {
+				kept := slices.ContainsFunc(now.Policies[id].Grants, func(g mesh.Grant) bool { return cmp.Equal(g, grant) })
+				if !kept {
+					t.Errorf("grant %+v is gone", grant)
+				}
+			}
+		}
+	})
+}
+
+// Shares are weight by sum, so a constant factor makes no difference, however
+// large: not for the sum that Envoy takes, and not for what is 0.
+func TestWeightsTimesAConstant(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		weights := rapid.SliceOfN(rapid.Uint64Range(0, 1<<32), 1, 64).Draw(t, "weights")
+		factor := rapid.Uint64Range(1, 1<<31).Draw(t, "factor")
+		times := make([]uint64, len(weights))
+		for i, w := range weights {
+			times[i] = w * factor
+		}
+		checkScale(t, weights)
+		checkScale(t, times)
+		x, y := shares(Scale(weights)), shares(Scale(times))
+		for i := range x {
+			if math.Abs(x[i]-y[i]) > 1e-6 || (x[i] == 0) != (y[i] == 0) {
+				t.Errorf("share %d is %g, and %g when all weights are multiplied by %d", i, x[i], y[i], factor)
+			}
+		}
+	})
+}
+
+func FuzzScale(f *testing.F) {
+	f.Add(uint64(1), uint64(2), uint64(3))
+	f.Add(uint64(math.MaxUint64), uint64(math.MaxUint64), uint64(1))
+	f.Add(uint64(math.MaxUint32), uint64(0), uint64(1))
+	f.Fuzz(func(t *testing.T, a, b, c uint64) { checkScale(t, []uint64{a, b, c}) })
+}
+
+func checkScale(t rapid.TB, weights []uint64) {
+	t.Helper()
+	got := Scale(weights)
+	sum, total := new(big.Int), uint64(0)
+	for i, w := range weights {
+		sum.Add(sum, new(big.Int).SetUint64(w))
+		total += uint64(got[i])
+	}
+	if total > math.MaxUint32 {
+		t.Fatalf("%d add up to %d", got, total)
+	}
+	for i, share := range shares(got) {
+		if (weights[i] == 0) != (got[i] == 0) {
+			t.Fatalf("weight %d became %d", weights[i], got[i])
+		}
+		if sum.Sign() == 0 {
+			continue
+		}
+		want, _ := new(big.Rat).SetFrac(new(big.Int).SetUint64(weights[i]), sum).Float64()
+		if math.Abs(share-want) > 1e-6 {
+			t.Fatalf("share %d of %d is %g, want %g", i, weights, share, want)
+		}
+	}
+}
+
+func shares(weights []uint32) []float64 {
+	var sum float64
+	for _, w := range weights {
+		sum += float64(w)
+	}
+	out := make([]float64, len(weights))
+	for i, w := range weights {
+		if sum > 0 {
+			out[i] = float64(w) / sum
+		}
+	}
+	return out
+}
+
+// What ingestion finds service by service is what a whole build finds.
+func TestEndpointsByServiceAreThoseOfTheWhole(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		objects := anyObjects(t)
+		snapshot, _ := Build(objects, nil)
+		got := map[mesh.PortKey]*mesh.EndpointSet{}
+		for key := range snapshot.Services {
+			var slicesOf []*discoveryv1.EndpointSlice
+			for _, s := range objects.EndpointSlices {
+				if s.Namespace == key.Namespace && s.Labels[discoveryv1.LabelServiceName] == key.Name {
+					slicesOf = append(slicesOf, s)
+				}
+			}
+			for port, set := range Endpoints(slicesOf, snapshot) {
+				got[port] = set
+			}
+		}
+		if diff := cmp.Diff(snapshot.Endpoints, got, addresses); diff != "" {
+			t.Errorf("endpoints (-whole +by service):\n%s", diff)
+		}
+	})
+}

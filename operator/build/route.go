@@ -1,0 +1,98 @@
+package build
+
+import (
+	"fmt"
+	"slices"
+
+	heddlev1alpha1 "github.com/heddle-mesh/heddle/crds/heddle/v1alpha1"
+	specsv1alpha4 "github.com/heddle-mesh/heddle/crds/smi/specs/v1alpha4"
+	"github.com/heddle-mesh/heddle/operator/mesh"
+)
+
+// routes are what the rules of targets may refer to, by namespace/name.
+type routes struct {
+	// http are the matches of each HTTPRouteGroup that can be used.
+	http map[string][]mesh.HTTPMatch
+	tcp  map[string]*specsv1alpha4.TCPRoute
+}
+
+// routes judges the groups by themselves: a match that is wrong grants
+// nothing, the others stand.
+func (b *builder) routes() routes {
+	out := routes{
+		http: make(map[string][]mesh.HTTPMatch, len(b.objects.HTTPRouteGroups)),
+		tcp:  make(map[string]*specsv1alpha4.TCPRoute, len(b.objects.TCPRoutes)),
+	}
+	for _, group := range b.objects.HTTPRouteGroups {
+		var usable []mesh.HTTPMatch
+		var wrong problems
+		for i, m := range group.Spec.Matches {
+			match, reason, err := httpMatch(m)
+			if err != nil {
+				wrong.add(reason, "spec.matches[%d] (%s): %v; this match admits nothing", i, m.Name, err)
+				continue
+			}
+			usable = append(usable, match)
+		}
+		out.http[group.Namespace+"/"+group.Name] = usable
+		b.find(wrong.accepted(specRef(group.Namespace, group.Name, "HTTPRouteGroup", group.Generation)))
+	}
+	for _, route := range b.objects.TCPRoutes {
+		out.tcp[route.Namespace+"/"+route.Name] = route
+		b.find(accepted(specRef(route.Namespace, route.Name, "TCPRoute", route.Generation)))
+	}
+	return out
+}
+
+// pick returns the matches with the names, or all if none is named, and the
+// names of which there is none.
+func pick(matches []mesh.HTTPMatch, names []string) (found []mesh.HTTPMatch, missing []string) {
+	if len(names) == 0 {
+		return matches, nil
+	}
+	for _, name := range names {
+		before := len(found)
+		for _, match := range matches {
+			if match.Name == name {
+				found = append(found, match)
+			}
+		}
+		if len(found) == before {
+			missing = append(missing, name)
+		}
+	}
+	return found, missing
+}
+
+// httpMatch returns the error and its reason for a match that can't be
+// understood in full: understood in part it would admit more.
+func httpMatch(m specsv1alpha4.HTTPMatch) (match mesh.HTTPMatch, reason string, err error) {
+	match = mesh.HTTPMatch{Name: m.Name, PathRegex: m.PathRegex}
+	if err := checkRegex(m.PathRegex); err != nil {
+		return match, heddlev1alpha1.ReasonInvalidRegex, fmt.Errorf("pathRegex: %w", err)
+	}
+	if !slices.Contains(m.Methods, specsv1alpha4.MethodAny) {
+		match.Methods = slices.Clone(m.Methods)
+	}
+	if m.Headers == nil {
+		return match, "", nil
+	}
+	conditions, err := m.Headers.Conditions()
+	if err != nil {
+		return match, heddlev1alpha1.ReasonInvalid, fmt.Errorf("headers: %w", err)
+	}
+	for _, c := range conditions {
+		if err := checkRegex(c.Regex); err != nil {
+			return match, heddlev1alpha1.ReasonInvalidRegex, fmt.Errorf("headers[%s]: %w", c.Name, err)
+		}
+		match.Headers = append(match.Headers, mesh.HeaderMatch{Name: c.Name, Regex: c.Regex})
+	}
+	return match, "", nil
+}
+
+func specRef(namespace, name, kind string, generation int64) mesh.ObjectRef {
+	return mesh.ObjectRef{
+		Group: specsv1alpha4.GroupVersion.Group, Version: specsv1alpha4.GroupVersion.Version, Kind: kind,
+		Namespace: namespace, Name: name, Generation: generation,
+	}
+}
