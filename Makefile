@@ -73,8 +73,12 @@ install: ## Install Heddle on KUBECONFIG's cluster (kustomize/default)
 	kubectl apply --server-side -k kustomize/default
 
 .PHONY: uninstall
-uninstall: ## Remove it again, its CRDs with it
-	kubectl delete --ignore-not-found -k kustomize/default
+uninstall: ## Remove the operator; CRDs and their objects stay, readable in their newest version
+	kubectl delete --ignore-not-found -k kustomize/base
+
+.PHONY: uninstall-crds
+uninstall-crds: ## Remove the CRDs, and with them every TrafficSplit, TrafficTarget and Canary
+	kubectl delete --ignore-not-found -k crds
 
 ##@ Test
 
