@@ -369,26 +369,3 @@ func TestSplitsAreNotFollowed(t *testing.T) {
 	said(t, findings, splitRef("a"), good, complete)
 	said(t, findings, splitRef("b"), good, complete)
 }
-
-func TestScale(t *testing.T) {
-	t.Parallel()
-	tests := map[string]struct {
-		weights []uint64
-		want    []uint32
-	}{
-		"nothing":                    {nil, []uint32{}},
-		"small weights stay":         {[]uint64{0, 1, 99}, []uint32{0, 1, 99}},
-		"the largest sum stays":      {[]uint64{math.MaxUint32 - 1, 1}, []uint32{math.MaxUint32 - 1, 1}},
-		"one more does not":          {[]uint64{math.MaxUint32, 1}, []uint32{math.MaxUint32 - 3, 1}},
-		"a small share stays one":    {[]uint64{math.MaxUint64, 1, 0}, []uint32{math.MaxUint32 - 3, 1, 0}},
-		"a sum that overflows twice": {[]uint64{math.MaxUint64, math.MaxUint64, math.MaxUint64}, []uint32{1431655764, 1431655764, 1431655764}},
-	}
-	for name, tc := range tests {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			if diff := cmp.Diff(tc.want, Scale(tc.weights)); diff != "" {
-				t.Errorf("weights (-want +got):\n%s", diff)
-			}
-		})
-	}
-}
