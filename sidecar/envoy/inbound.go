@@ -149,15 +149,7 @@ func plaintext(w *mesh.Workload) *hcmv3.HttpConnectionManager {
 func inboundHCM(w *mesh.Workload, prefix string) *hcmv3.HttpConnectionManager {
 	hcm := baseHCM(prefix)
 	hcm.AccessLog = []*accesslogv3.AccessLog{requestStats(w)}
-	hcm.LocalReplyConfig = &hcmv3.LocalReplyConfig{Mappers: []*hcmv3.ResponseMapper{{
-		Filter: &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_ResponseFlagFilter{
-			ResponseFlagFilter: &accesslogv3.ResponseFlagFilter{Flags: []string{"UF"}},
-		}},
-		HeadersToAdd: []*corev3.HeaderValueOption{{
-			Header:       &corev3.HeaderValue{Key: headerRetriable, Value: "%RESPONSE_FLAGS%"},
-			AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
-		}},
-	}}}
+	hcm.LocalReplyConfig = &hcmv3.LocalReplyConfig{Mappers: []*hcmv3.ResponseMapper{retriable()}}
 	return hcm
 }
 

@@ -37,6 +37,8 @@ const (
 	headerPath      = "x-heddle-path"
 	headerPort      = "x-heddle-port"
 	headerRetriable = "x-heddle-retriable"
+	// headerAttempt is Envoy's own: which attempt at the request this is.
+	headerAttempt = "x-envoy-attempt-count"
 )
 
 const (

@@ -175,6 +175,8 @@ func outboundHost(name, domain string, routes ...*routev3.Route) *routev3.Virtua
 		Routes:                  routes,
 		RequestHeadersToRemove:  []string{HeaderDestination, headerCluster},
 		ResponseHeadersToRemove: []string{headerRetriable},
+		// The other side's sidecar marks some answers at the first attempt only.
+		IncludeRequestAttemptCount: true,
 	}
 }
 

@@ -2,12 +2,9 @@ package envoy
 
 import (
 	"net/netip"
-	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
-	previoushostsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/host/previous_hosts/v3"
-	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/heddle-mesh/heddle/operator/mesh"
@@ -63,31 +60,4 @@ func directResponse(match *routev3.RouteMatch, status uint32, body string) *rout
 		Status: status,
 		Body:   &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{InlineString: body}},
 	}}}
-}
-
-// outboundAction completes a route action: no time limit of the mesh's own,
-// and retries only of what can't have reached an application, on another
-// endpoint where there is one.
-func outboundAction(action *routev3.RouteAction) *routev3.RouteAction {
-	action.Timeout = durationpb.New(0)
-	action.RetryPolicy = &routev3.RetryPolicy{
-		RetryOn:    "connect-failure,refused-stream,reset-before-request,retriable-headers",
-		NumRetries: wrapperspb.UInt32(3),
-		RetriableHeaders: []*routev3.HeaderMatcher{{
-			Name:                 headerRetriable,
-			HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: true},
-		}},
-		RetryHostPredicate: []*routev3.RetryPolicy_RetryHostPredicate{{
-			Name: "envoy.retry_host_predicates.previous_hosts",
-			ConfigType: &routev3.RetryPolicy_RetryHostPredicate_TypedConfig{
-				TypedConfig: typed(&previoushostsv3.PreviousHostsPredicate{}),
-			},
-		}},
-		HostSelectionRetryMaxAttempts: 5,
-		RetryBackOff: &routev3.RetryPolicy_RetryBackOff{
-			BaseInterval: durationpb.New(5 * time.Millisecond),
-			MaxInterval:  durationpb.New(50 * time.Millisecond),
-		},
-	}
-	return action
 }

@@ -148,6 +148,17 @@ func TestBadInputIsRefusedWithARemedy(t *testing.T) {
 	}
 }
 
+func TestReadsAreTriedElsewhereWhenTheAppHangsUp(t *testing.T) {
+	s := newShop(t)
+	// v1 closes the connection instead of answering, as it would in its end.
+	if c := s.get(200, "http://cart/hangup/v1"); c.ByVersion["v2"] != 200 {
+		t.Errorf("reads are answered by v2: %+v", c)
+	}
+	if c := s.get(200, "-method", "POST", "http://cart/hangup/v1"); c.ByVersion["v2"] == 200 || c.ByCode["503"] == 0 {
+		t.Errorf("what may have been done is not done again: %+v", c)
+	}
+}
+
 func TestRestartsLoseNoRequest(t *testing.T) {
 	s := newShop(t)
 	done := make(chan counts)

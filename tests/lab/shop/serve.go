@@ -49,6 +49,9 @@ func serve(args []string) error {
 		if r.URL.Path == "/healthz" {
 			return
 		}
+		if r.URL.Path == "/hangup/"+*version {
+			panic(http.ErrAbortHandler) // closes the connection
+		}
 		time.Sleep(*latency)
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("X-Version", *version)
