@@ -107,17 +107,13 @@ func resolveRules(target *accessv1alpha3.TrafficTarget, routes routes, refs *pro
 			}
 		case accessv1alpha3.KindTCPRoute:
 			wantTCP = true
-			route, ok := routes.tcp[key]
+			ports, every, ok := routes.portsOf(target.Namespace, rule.Name)
 			if !ok {
 				refs.add(heddlev1alpha1.ReasonRouteNotFound, "spec.rules[%d]: there is no TCPRoute %s; create it", i, key)
 				continue
 			}
-			anyPort = anyPort || len(route.Spec.Matches.Ports) == 0
-			for _, port := range route.Spec.Matches.Ports {
-				if port > 0 && port <= 65535 {
-					grant.Ports = append(grant.Ports, uint16(port))
-				}
-			}
+			anyPort = anyPort || every
+			grant.Ports = append(grant.Ports, ports...)
 		default:
 			refs.add(heddlev1alpha1.ReasonUnsupported, "spec.rules[%d].kind: %s is not enforced; it grants nothing", i, rule.Kind)
 		}

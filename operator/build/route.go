@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	heddlev1alpha1 "github.com/heddle-mesh/heddle/crds/heddle/v1alpha1"
+	accessv1alpha3 "github.com/heddle-mesh/heddle/crds/smi/access/v1alpha3"
 	specsv1alpha4 "github.com/heddle-mesh/heddle/crds/smi/specs/v1alpha4"
 	"github.com/heddle-mesh/heddle/operator/mesh"
 )
@@ -42,6 +43,33 @@ func (b *builder) routes() routes {
 		b.find(accepted(specRef(route.Namespace, route.Name, "TCPRoute", route.Generation)))
 	}
 	return out
+}
+
+// portsOf returns the ports that a rule means by the name of a TCPRoute, or that
+// it means every port. The name may limit the route to one, as older versions
+// of TrafficTarget do at the destination.
+func (r routes) portsOf(namespace, name string) (ports []uint16, every, found bool) {
+	name, limit, limited, ok := accessv1alpha3.PortLimit(name)
+	if ok && limited && name == "" {
+		return []uint16{uint16(limit)}, false, true
+	}
+	route, found := r.tcp[namespace+"/"+name]
+	if !ok || !found {
+		return nil, false, false
+	}
+	allowed := route.Spec.Matches.Ports
+	if len(allowed) == 0 && !limited {
+		return nil, true, true
+	}
+	if len(allowed) == 0 {
+		allowed = []int{limit}
+	}
+	for _, port := range allowed {
+		if port > 0 && port <= 65535 && (!limited || port == limit) {
+			ports = append(ports, uint16(port))
+		}
+	}
+	return ports, false, true
 }
 
 // pick returns the matches with the names, or all if none is named, and the

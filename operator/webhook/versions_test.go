@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -235,5 +236,20 @@ func TestBundleIsWrittenAgain(t *testing.T) {
 	}
 	if err := c.awaitBundle(t.Context()); err != nil {
 		t.Errorf("the CA bundle is not written again: %v", err)
+	}
+}
+
+func TestNegativeWeightsAreRefused(t *testing.T) {
+	t.Parallel()
+	c := running(t)
+	for version, weight := range map[string]any{"v1alpha1": int64(-1), "v1alpha2": int64(-1), "v1alpha3": int64(-1), "v1alpha4": int64(-1)} {
+		o := &unstructured.Unstructured{Object: map[string]any{
+			"apiVersion": "split.smi-spec.io/" + version, "kind": "TrafficSplit", "metadata": map[string]any{"name": "negative", "namespace": "shop"},
+			"spec": map[string]any{"service": "cart", "backends": []any{map[string]any{"service": "a", "weight": weight}}},
+		}}
+		_, err := c.of("TrafficSplit", version).Create(t.Context(), o, metav1.CreateOptions{})
+		if !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "spec.backends[0].weight") {
+			t.Errorf("%s: %v", version, err)
+		}
 	}
 }

@@ -61,7 +61,9 @@ type TrafficSplitBackend struct {
 	// number, or a quantity in a string such as "500m". Zero, and a weight
 	// that is left out, means that this backend gets no request at all.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="type(self) == string || self >= 0",message="should be greater than or equal to 0"
 	// +kubebuilder:validation:XIntOrString
+	// +kubebuilder:validation:MaxLength=32
 	// +kubebuilder:validation:Pattern=`^[0-9]{1,9}((\.[0-9]{1,6})?[mkMG]?|[nu]|[eE][0-9])$`
 	Weight *resource.Quantity `json:"weight,omitempty"`
 }
