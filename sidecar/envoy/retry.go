@@ -32,7 +32,9 @@ func outboundAction(action *routev3.RouteAction) *routev3.RouteAction {
 				TypedConfig: typed(&previoushostsv3.PreviousHostsPredicate{}),
 			},
 		}},
-		HostSelectionRetryMaxAttempts: 5,
+		// A choice costs next to nothing, and a pod that answers nobody has the
+		// fewest requests under way, so that it is chosen often.
+		HostSelectionRetryMaxAttempts: 32,
 		RetryBackOff: &routev3.RetryPolicy_RetryBackOff{
 			BaseInterval: durationpb.New(5 * time.Millisecond),
 			MaxInterval:  durationpb.New(50 * time.Millisecond),
