@@ -84,7 +84,7 @@ func addEndpoint(set map[netip.AddrPort]mesh.Endpoint, namespace string, e disco
 			continue
 		}
 		endpoint := mesh.Endpoint{Address: netip.AddrPortFrom(addr, port), State: state}
-		if pod != nil && pod.Meshed {
+		if pod != nil && pod.SidecarAt(port) {
 			endpoint.Meshed, endpoint.Identity = true, pod.Identity
 		}
 		if before, twice := set[endpoint.Address]; !twice || preference(endpoint, before) < 0 {
@@ -101,7 +101,7 @@ func podAt(addr netip.Addr, namespace string, ref *corev1.ObjectReference, snaps
 	if ref == nil || ref.Kind != "Pod" {
 		return owner, true
 	}
-	pod := snapshot.Pods[mesh.PodKey{Namespace: namespace, Name: ref.Name}]
+	pod := snapshot.Pods[mesh.PodKey{Namespace: cmp.Or(ref.Namespace, namespace), Name: ref.Name}]
 	if pod == nil || (ref.UID != "" && string(ref.UID) != pod.UID) {
 		return nil, false
 	}

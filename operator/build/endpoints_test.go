@@ -221,11 +221,38 @@ func TestEndpoints(t *testing.T) {
 				}(),
 			},
 		},
-		"a pod of another namespace is not named by a slice": {
-			pods: []*corev1.Pod{pod("web-1", "web", "10.1.0.1", func(p *corev1.Pod) { p.Namespace = "elsewhere" })},
+		"a pod of another namespace, named as such": {
+			pods: []*corev1.Pod{
+				pod("web-1", "web", "10.1.0.1", func(p *corev1.Pod) { p.Namespace = "elsewhere" }), pod("web-1", "web", "10.1.0.2"),
+			},
 			slices: []*discoveryv1.EndpointSlice{slice("web", 8080, endpoint("10.1.0.1", of("web-1"), func(e *discoveryv1.Endpoint) {
 				e.TargetRef.Namespace = "elsewhere"
 			}))},
+			want: []mesh.Endpoint{{
+				Address: netip.MustParseAddrPort("10.1.0.1:8080"), Meshed: true,
+				Identity: mesh.Identity{Namespace: "elsewhere", ServiceAccount: "web"},
+			}},
+			identities: []mesh.Identity{{Namespace: "elsewhere", ServiceAccount: "web"}},
+		},
+		"a pod without a namespace is of the slice's": {
+			pods: []*corev1.Pod{pod("web-1", "web", "10.1.0.1")},
+			slices: []*discoveryv1.EndpointSlice{slice("web", 8080, endpoint("10.1.0.1", of("web-1"), func(e *discoveryv1.Endpoint) {
+				e.TargetRef.Namespace = ""
+			}))},
+			want:       []mesh.Endpoint{meshed("10.1.0.1:8080", "web")},
+			identities: []mesh.Identity{identity("web")},
+		},
+		"a port that bypasses the sidecar is called as it is": {
+			pods: []*corev1.Pod{pod("web-1", "web", "10.1.0.1", excluded("8080")), pod("web-2", "web", "10.1.0.2", excluded("8081"))},
+			slices: []*discoveryv1.EndpointSlice{slice("web", 8080,
+				endpoint("10.1.0.1", of("web-1")), endpoint("10.1.0.2"))},
+			want:       []mesh.Endpoint{plain("10.1.0.1:8080"), meshed("10.1.0.2:8080", "web")},
+			identities: []mesh.Identity{identity("web")},
+		},
+		"the sidecar's own ports are called as they are": {
+			pods:   []*corev1.Pod{pod("web-1", "web", "10.1.0.1")},
+			slices: []*discoveryv1.EndpointSlice{slice("web", 15020, endpoint("10.1.0.1", of("web-1")))},
+			want:   []mesh.Endpoint{plain("10.1.0.1:15020")},
 		},
 		"a headless service has endpoints, too": {
 			service: service("web", corev1.ClusterIPNone),

@@ -199,7 +199,7 @@ func checkEndpoints(t *rapid.T, snapshot *mesh.Snapshot) {
 			} else if e.Identity != (mesh.Identity{}) {
 				t.Errorf("%s has an identity and no sidecar", e.Address)
 			}
-			if owner := snapshot.PodsByIP[e.Address.Addr()]; owner != nil && (owner.Meshed != e.Meshed || e.Meshed && owner.Identity != e.Identity) {
+			if owner := snapshot.PodsByIP[e.Address.Addr()]; owner != nil && (owner.SidecarAt(e.Address.Port()) != e.Meshed || e.Meshed && owner.Identity != e.Identity) {
 				t.Errorf("endpoint %+v at the address of %+v", e, owner)
 			}
 		}
@@ -217,7 +217,7 @@ func checkPods(t *rapid.T, snapshot *mesh.Snapshot, objects []*corev1.Pod) {
 		if ended != (p == nil) {
 			t.Errorf("pod %s in phase %s: %+v", object.Name, object.Status.Phase, p)
 		}
-		if p != nil && object.Spec.HostNetwork && (p.Meshed || len(p.IPs) > 0) {
+		if p != nil && object.Spec.HostNetwork && (p.Meshed || len(p.IPs) > 0 || p.DirectPorts != nil) {
 			t.Errorf("pod on the node's network: %+v", p)
 		}
 	}

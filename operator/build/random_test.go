@@ -153,6 +153,9 @@ func anyPod(t *rapid.T, meta metav1.ObjectMeta) *corev1.Pod {
 		ownedBy(anyOf(t, "owner kind", "ReplicaSet", "Job"), anyOf(t, "owner", "a-1", "b"))(out)
 		withTemplateHash(anyOf(t, "hash", "1", "2"))(out)
 	}
+	if flip(t, "excludes") {
+		excluded(anyOf(t, "ports", "8080", "80,8081", "x"))(out)
+	}
 	if flip(t, "scraped") {
 		scraped(anyOf(t, "scrape port", "80", "15021", "x"), anyOf(t, "path", "", "/m", "a:b"))(out)
 	}

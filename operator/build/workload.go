@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -89,6 +90,9 @@ func podOf(pod *corev1.Pod) *mesh.Pod {
 		Identity: mesh.Identity{Namespace: pod.Namespace, ServiceAccount: account},
 		Meshed:   hasSidecar(pod),
 	}
+	if out.Meshed {
+		out.DirectPorts = directPorts(pod.Annotations[heddlev1alpha1.AnnotationExcludeInboundPorts])
+	}
 	if pod.Spec.HostNetwork {
 		// The node's address is not this pod's alone.
 		return out
@@ -105,6 +109,21 @@ func hasSidecar(pod *corev1.Pod) bool {
 	return !pod.Spec.HostNetwork && slices.ContainsFunc(pod.Spec.InitContainers, func(c corev1.Container) bool {
 		return c.Name == heddlev1alpha1.ContainerProxy
 	})
+}
+
+// directPorts returns the ports that are not redirected to the sidecar: its own
+// that anybody may ask, and those of the list. What the list says that can't
+// be read stays with the sidecar, where a pod with such a list would not have
+// been admitted.
+func directPorts(list string) []uint16 {
+	out := []uint16{heddlev1alpha1.PortStats, heddlev1alpha1.PortHealth}
+	for item := range strings.SplitSeq(list, ",") {
+		if port, err := strconv.ParseUint(strings.TrimSpace(item), 10, 16); err == nil && port > 0 {
+			out = append(out, uint16(port))
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // workloadOf names the owner that people know and hashes what else the

@@ -70,6 +70,12 @@ func TestWhoHasAnAddress(t *testing.T) {
 	}
 }
 
+func excluded(ports string) func(*corev1.Pod) {
+	return func(p *corev1.Pod) {
+		p.Annotations = map[string]string{heddlev1alpha1.AnnotationExcludeInboundPorts: ports}
+	}
+}
+
 func TestPods(t *testing.T) {
 	t.Parallel()
 	key := mesh.PodKey{Namespace: ns, Name: "web-1"}
@@ -80,7 +86,15 @@ func TestPods(t *testing.T) {
 	}{
 		"with a sidecar": {
 			pod("web-1", "web", "10.1.0.1"),
-			&mesh.Pod{Key: key, UID: "uid-web-1", Identity: identity("web"), Meshed: true, IPs: []netip.Addr{ip}},
+			&mesh.Pod{Key: key, UID: "uid-web-1", Identity: identity("web"), Meshed: true, DirectPorts: []uint16{15020, 15021}, IPs: []netip.Addr{ip}},
+		},
+		"ports that bypass the sidecar": {
+			pod("web-1", "web", "", excluded(" 9091,x,9090, 9091,0,65536,-1,")),
+			&mesh.Pod{Key: key, UID: "uid-web-1", Identity: identity("web"), Meshed: true, DirectPorts: []uint16{9090, 9091, 15020, 15021}},
+		},
+		"no port bypasses a sidecar that is not there": {
+			pod("web-1", "web", "", withoutSidecar, excluded("9090")),
+			&mesh.Pod{Key: key, UID: "uid-web-1", Identity: identity("web")},
 		},
 		"without a sidecar it is of no workload": {
 			pod("web-1", "web", "10.1.0.1", withoutSidecar),

@@ -60,6 +60,27 @@ func TestReadsPaths(t *testing.T) {
 	}
 }
 
+func TestSidecarAt(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		pod  Pod
+		want bool
+	}{
+		"no sidecar":                   {Pod{}, false},
+		"a sidecar":                    {Pod{Meshed: true, DirectPorts: []uint16{81}}, true},
+		"a sidecar that is bypassed":   {Pod{Meshed: true, DirectPorts: []uint16{79, 80}}, false},
+		"a bypass and nothing to pass": {Pod{DirectPorts: []uint16{81}}, false},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := tc.pod.SidecarAt(80); got != tc.want {
+				t.Errorf("got %t", got)
+			}
+		})
+	}
+}
+
 func TestTotal(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {

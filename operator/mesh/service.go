@@ -91,8 +91,8 @@ const (
 type Endpoint struct {
 	Address netip.AddrPort
 	State   EndpointState
-	// Meshed is true when the pod has a sidecar; it is then called by mutual
-	// TLS only and its certificate must show Identity.
+	// Meshed is true when connections end at a sidecar; it is then called by
+	// mutual TLS only and its certificate must show Identity.
 	Meshed   bool
 	Identity Identity
 }

@@ -1,6 +1,9 @@
 package mesh
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
 // Pod is a pod that has not ended.
 type Pod struct {
@@ -10,13 +13,21 @@ type Pod struct {
 	// Meshed is true when the pod has a sidecar; only then Workload is set.
 	Meshed   bool
 	Workload WorkloadKey
+	// DirectPorts are those that callers reach past the sidecar, ordered.
+	DirectPorts []uint16
 	// IPs are empty for a pod on the node's network.
 	IPs []netip.Addr
 }
 
+// SidecarAt is true when connections to the port end at the pod's sidecar, so
+// that they must be made by mutual TLS.
+func (p *Pod) SidecarAt(port uint16) bool {
+	return p.Meshed && !slices.Contains(p.DirectPorts, port)
+}
+
 // WorkloadKey names a group of pods whose sidecars listen in the same way:
-// those of one owner with the same service account and the same probes. It
-// does not change while a pod lives.
+// those of one owner with the same service account and the same probes. While
+// a pod lives it changes only with its owner and its annotations.
 type WorkloadKey struct {
 	Namespace string
 	// Kind and Name are those of the owner that people know: the Deployment

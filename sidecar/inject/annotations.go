@@ -16,9 +16,8 @@ import (
 // Annotations by which a pod adjusts its own sidecar. A value that can't be
 // used refuses the pod.
 const (
-	// AnnotationExcludeInboundPorts lists pod ports that callers reach
-	// directly, without mTLS or policy: "9090,9091".
-	AnnotationExcludeInboundPorts = "heddle.dev/exclude-inbound-ports"
+	// AnnotationExcludeInboundPorts is read by the operator, too.
+	AnnotationExcludeInboundPorts = heddlev1alpha1.AnnotationExcludeInboundPorts
 	// AnnotationExcludeOutboundPorts lists destination ports that the app
 	// reaches directly: "25".
 	AnnotationExcludeOutboundPorts = "heddle.dev/exclude-outbound-ports"

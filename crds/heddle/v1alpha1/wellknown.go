@@ -29,6 +29,9 @@ const (
 	// LabelMTLS on a namespace overrides MeshConfig's mTLS mode there; its
 	// values are those of MTLSMode.
 	LabelMTLS = "heddle.dev/mtls"
+	// AnnotationExcludeInboundPorts on a pod lists ports that callers reach
+	// directly, without mTLS or policy: "9090,9091".
+	AnnotationExcludeInboundPorts = "heddle.dev/exclude-inbound-ports"
 	// AnnotationInjected marks a pod that the webhook has changed.
 	AnnotationInjected = "heddle.dev/injected"
 )
