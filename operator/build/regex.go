@@ -39,12 +39,14 @@ func checkRegex(expression string) error {
 // each rune and for each end of a range in a class, times the repetitions.
 // It stops counting above maxProgram.
 func programSize(re *syntax.Regexp) int {
-	size := 1
+	var size int
 	switch re.Op {
 	case syntax.OpLiteral, syntax.OpCharClass:
 		size = max(1, len(re.Rune))
 	case syntax.OpAnyChar, syntax.OpAnyCharNotNL:
-		size = 4
+		size = 4 // two ranges
+	default:
+		size = 1
 	}
 	for _, sub := range re.Sub {
 		size = min(size+programSize(sub), maxProgram+1)
