@@ -1,0 +1,124 @@
+package catalog
+
+import (
+	"net/netip"
+	"slices"
+	"sync"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+
+	"github.com/heddle-mesh/heddle/operator/mesh"
+	"github.com/heddle-mesh/heddle/sidecar/envoy"
+	"github.com/heddle-mesh/heddle/sidecar/xds"
+)
+
+// target is what stands behind an original destination. Under one name, equal
+// targets make equal clusters.
+type target struct {
+	kind targetKind
+	// port is set for toPort, pod for toPod.
+	port mesh.PortKey
+	pod  mesh.PodKey
+	// peers are who may answer, in the trust domain.
+	peers       []mesh.Identity
+	trustDomain string
+}
+
+type targetKind int
+
+const (
+	// toNobody is a destination that is closed.
+	toNobody targetKind = iota
+	toPort
+	toPod
+	// toAnyone is a destination without a sidecar.
+	toAnyone
+)
+
+func (t target) equal(o target) bool {
+	return t.kind == o.kind && t.port == o.port && t.pod == o.pod &&
+		t.trustDomain == o.trustDomain && slices.Equal(t.peers, o.peers)
+}
+
+func (c *Catalog) target(addr netip.AddrPort) target {
+	if port := c.addresses[addr]; port != nil {
+		return target{
+			kind: toPort, port: port.Key,
+			peers: identities(c.snapshot, port.Key), trustDomain: c.snapshot.Settings.TrustDomain,
+		}
+	}
+	pod := c.snapshot.PodsByIP[addr.Addr()]
+	switch {
+	case pod != nil && pod.Meshed:
+		return target{
+			kind: toPod, pod: pod.Key,
+			peers: []mesh.Identity{pod.Identity}, trustDomain: c.snapshot.Settings.TrustDomain,
+		}
+	case pod != nil || !c.snapshot.Settings.EgressDenied:
+		return target{kind: toAnyone}
+	}
+	return target{}
+}
+
+// differs is true if the name is that of a destination which leads elsewhere
+// than it did in the catalog before.
+func (c *Catalog) differs(before *Catalog, typeURL, name string) bool {
+	if typeURL != xds.TypeCluster {
+		return false
+	}
+	_, addr, ok := envoy.ParseDestination(name)
+	return ok && !c.target(addr).equal(before.target(addr))
+}
+
+func (t target) cluster(name string, http bool, addr netip.AddrPort) (*clusterv3.Cluster, string) {
+	switch t.kind {
+	case toPort:
+		return envoy.PortCluster(name, http, t.port, t.peers, t.trustDomain), "Service " + t.port.Service.String()
+	case toPod:
+		return envoy.PodCluster(name, http, addr, t.peers[0], t.trustDomain), "Pod " + t.pod.Namespace + "/" + t.pod.Name
+	case toAnyone:
+		return envoy.PassthroughCluster(name, http), ""
+	}
+	return nil, ""
+}
+
+// maxClusters bounds what is kept of clusters made on demand: the names are
+// the proxies' to choose. One that is full is emptied.
+const maxClusters = 8192
+
+// clusters keeps what was made on demand, so that the proxies that ask for
+// the same share one. Nothing depends on it but time: what it does not have is
+// made again, to the same bytes.
+type clusters struct {
+	mu   sync.Mutex
+	made map[string]madeCluster
+}
+
+type madeCluster struct {
+	target   target
+	resource *xds.Resource
+}
+
+func newClusters() *clusters { return &clusters{made: map[string]madeCluster{}} }
+
+// get returns the named cluster of the target, nil if that is closed.
+func (c *clusters) get(name string, scheme envoy.Scheme, addr netip.AddrPort, to target) *xds.Resource {
+	if to.kind == toNobody {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if made, ok := c.made[name]; ok && made.target.equal(to) {
+		return made.resource
+	}
+	cluster, origin := to.cluster(name, scheme == envoy.SchemeDirect, addr)
+	resource, err := xds.NewResource(name, origin, cluster)
+	if err != nil {
+		return nil
+	}
+	if _, ok := c.made[name]; !ok && len(c.made) >= maxClusters {
+		clear(c.made)
+	}
+	c.made[name] = madeCluster{target: to, resource: resource}
+	return resource
+}
