@@ -271,8 +271,9 @@ func (c *cluster) create(t *testing.T, o client.Object) {
 func await(t *testing.T, what string, check func(ctx context.Context) error) {
 	t.Helper()
 	objection := errors.New("never asked")
-	err := wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
-		objection = check(ctx)
+	err := wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, patience, true, func(context.Context) (bool, error) {
+		// Not the poll's own context: its end would be the last objection.
+		objection = check(t.Context())
 		return objection == nil, nil
 	})
 	if err != nil {

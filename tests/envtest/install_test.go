@@ -1,7 +1,9 @@
 package envtest_test
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -115,9 +117,13 @@ func testOlderVersions(t *testing.T, o *operator) {
 	const samples = root + "/config/samples/older"
 	namespace := o.namespace(t, nil)
 	o.must(t, "apply", "--server-side", "--validate=strict", "-n", namespace, "-k", samples)
-	before := o.versions(t, samples, "-n", namespace)
-	o.must(t, "apply", "--server-side", "--validate=strict", "-n", namespace, "-k", samples)
-	if diff := cmp.Diff(before, o.versions(t, samples, "-n", namespace)); diff != "" {
-		t.Errorf("a second apply changed objects (-before +after):\n%s", diff)
-	}
+	// The operator writes status meanwhile, until it has told of everything.
+	await(t, "a second apply changes nothing", func(context.Context) error {
+		before := o.versions(t, samples, "-n", namespace)
+		o.must(t, "apply", "--server-side", "--validate=strict", "-n", namespace, "-k", samples)
+		if diff := cmp.Diff(before, o.versions(t, samples, "-n", namespace)); diff != "" {
+			return fmt.Errorf("(-before +after)\n%s", diff)
+		}
+		return nil
+	})
 }

@@ -2,6 +2,7 @@ package envtest_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -65,10 +66,19 @@ func testRelease(t *testing.T, o *operator) {
 	})
 	r.rolledOut("cart")
 	r.shares("cart-primary=70 cart-canary=30")
-	events, err := o.kube.EventsV1().Events(r.namespace).List(t.Context(), metav1.ListOptions{FieldSelector: "reason=NewRevision"})
-	if err != nil || len(events.Items) == 0 {
-		t.Errorf("no event tells of the new revision: %v", err)
-	}
+	o.event(t, r.namespace, "NewRevision")
+}
+
+// event awaits one with the reason.
+func (o *operator) event(t *testing.T, namespace, reason string) {
+	t.Helper()
+	await(t, "an event tells of "+reason, func(ctx context.Context) error {
+		events, err := o.kube.EventsV1().Events(namespace).List(ctx, metav1.ListOptions{FieldSelector: "reason=" + reason})
+		if err == nil && len(events.Items) == 0 {
+			err = errors.New("there is none")
+		}
+		return err
+	})
 }
 
 func (r rollout) meta(name string) metav1.ObjectMeta {
@@ -160,9 +170,6 @@ func testFindings(t *testing.T, o *operator) {
 		if diff := cmp.Diff(parse(t, tc.spec), object.Object["spec"]); diff != "" {
 			t.Errorf("%s: spec (-want +got):\n%s", tc.kind, diff)
 		}
-		events, err := o.kube.EventsV1().Events(namespace).List(t.Context(), metav1.ListOptions{FieldSelector: "reason=" + tc.reason})
-		if err != nil || len(events.Items) == 0 {
-			t.Errorf("%s: no event with reason %s: %v", tc.kind, tc.reason, err)
-		}
+		o.event(t, namespace, tc.reason)
 	}
 }

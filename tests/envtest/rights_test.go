@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"slices"
@@ -44,11 +46,11 @@ func newRight(verb, group, resource, subresource string) right {
 
 // unexercised are rights that a run like TestOperator's doesn't use.
 var unexercised = map[right]string{
-	{"change", "canaries/finalizers.heddle.dev"}:     "asked for by admission, when a split is owned by a Canary",
-	{"change", "events"}:                             "for an event that comes again",
-	{"change", "events.events.k8s.io"}:               "for an event that comes again",
-	{"change", "meshconfigs/status.heddle.dev"}:      "nothing is said of a MeshConfig yet",
-	{"change", "secrets"}:                            "the CA's root is not rolled yet",
+	{"change", "canaries/finalizers.heddle.dev"}: "asked for by admission, when a split is owned by a Canary",
+	{"change", "events"}:                         "for an event that comes again",
+	{"change", "events.events.k8s.io"}:           "for an event that comes again",
+	{"change", "meshconfigs/status.heddle.dev"}:  "nothing is said of a MeshConfig yet",
+	{"change", "secrets"}:                        "the CA's root is not rolled yet",
 }
 
 // request is one line of the audit log.
@@ -114,12 +116,15 @@ func (c *cluster) granted(t *testing.T) map[right]bool {
 // testRightsInUse reads in the API server's own log that the operator was
 // refused nothing, and holds that against what it is granted.
 func testRightsInUse(t *testing.T, c *cluster) {
-	used := map[right]bool{}
+	used, refused := map[right]bool{}, map[string]bool{}
 	for _, r := range c.requests(t) {
 		used[newRight(r.Verb, r.ObjectRef.APIGroup, r.ObjectRef.Resource, r.ObjectRef.Subresource)] = true
 		if code := r.ResponseStatus.Code; code == http.StatusUnauthorized || code == http.StatusForbidden {
-			t.Errorf("refused with %d: %s %s: %s", code, r.Verb, r.RequestURI, r.ResponseStatus.Message)
+			refused[fmt.Sprintf("%s %s: %s", r.Verb, r.RequestURI, r.ResponseStatus.Message)] = true
 		}
+	}
+	for _, r := range slices.Sorted(maps.Keys(refused)) {
+		t.Errorf("refused: %s", r)
 	}
 	for r := range c.granted(t) {
 		if _, known := unexercised[r]; !known && !used[r] {
