@@ -78,6 +78,7 @@ func (t target) cluster(name string, http bool, addr netip.AddrPort) (*clusterv3
 		return envoy.PodCluster(name, http, addr, t.peers[0], t.trustDomain), "Pod " + t.pod.Namespace + "/" + t.pod.Name
 	case toAnyone:
 		return envoy.PassthroughCluster(name, http), ""
+	case toNobody:
 	}
 	return nil, ""
 }
