@@ -208,7 +208,7 @@ func anyTarget(t *rapid.T, meta metav1.ObjectMeta) *accessv1alpha3.TrafficTarget
 		Sources:     some(t, "sources", 3, subject),
 		Rules: some(t, "rules", 3, func(t *rapid.T) accessv1alpha3.TrafficTargetRule {
 			return accessv1alpha3.TrafficTargetRule{
-				Kind: anyOf(t, "kind", "HTTPRouteGroup", "HTTPRouteGroup", "TCPRoute", "UDPRoute"), Name: anyOf(t, "route", names...),
+				Kind: anyOf(t, "kind", "HTTPRouteGroup", "HTTPRouteGroup", "TCPRoute", "UDPRoute"), Name: anyOf(t, "route", "a", "b", "c", "a:80", ":80"),
 				Matches: some(t, "matches", 2, func(t *rapid.T) string { return anyOf(t, "match", names...) }),
 			}
 		}),
