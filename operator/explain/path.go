@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -11,8 +12,8 @@ type judged struct {
 	Path, Target string
 	// Malformed says why the request is answered with 400; else empty.
 	Malformed string
-	// Hidden says what a second decoding would bring to light, for which the
-	// request is denied; else empty.
+	// Hidden says why an application may read another path than is judged, for
+	// which the request is denied; else empty.
 	Hidden string
 }
 
@@ -29,13 +30,17 @@ func normalise(target string) judged {
 	case strings.Contains(lower, "%00"):
 		return judged{Malformed: "the path has an encoded zero byte"}
 	}
-	out := judged{Path: mergeSlashes(removeDots(strings.ReplaceAll(decodeUnreserved(path), `\`, "/")))}
+	resolved := removeDots(strings.ReplaceAll(recode(path), `\`, "/"))
+	out := judged{Path: mergeSlashes(resolved)}
 	out.Target = out.Path
 	if hasQuery {
 		out.Target += "?" + query
 	}
-	if once := strings.ToLower(decode(out.Path)); strings.Contains(once, "%2e") || strings.Contains(once, "%2f") || strings.Contains(once, "%5c") {
-		out.Hidden = "the path has a dot or slash that is encoded twice"
+	if once := decode(out.Path); decode(once) != once {
+		out.Hidden = "the path has a character that is encoded twice"
+	}
+	if out.Path == "/" && resolved != "/" {
+		out.Hidden = "the path is nothing but slashes"
 	}
 	return out
 }
@@ -87,10 +92,10 @@ func decode(s string) string {
 	return out.String()
 }
 
-// decodeUnreserved decodes the escapes of unreserved characters. A percent
-// sign that began no escape but does now is escaped itself, so that decoding
-// makes nothing new.
-func decodeUnreserved(path string) string {
+// recode decodes the escapes of unreserved characters and encodes what may not
+// stand in a path. A percent sign that began no escape but does now is encoded
+// itself, so that decoding makes nothing new.
+func recode(path string) string {
 	var out []byte
 	var stray []int
 	for i := 0; i < len(path); i++ {
@@ -106,7 +111,11 @@ func decodeUnreserved(path string) string {
 			if path[i] == '%' {
 				stray = append(stray, len(out))
 			}
-			out = append(out, path[i])
+			if c := path[i]; c <= ' ' || c >= 0x7f || strings.IndexByte("\"<>^`{|}", c) >= 0 {
+				out = fmt.Appendf(out, "%%%02X", c)
+			} else {
+				out = append(out, c)
+			}
 		}
 	}
 	for _, at := range slices.Backward(stray) {

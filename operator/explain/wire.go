@@ -3,6 +3,8 @@ package explain
 import (
 	"slices"
 	"strings"
+
+	"github.com/heddle-mesh/heddle/operator/mesh"
 )
 
 // absolute returns the request with its target in origin form: where HTTP/1
@@ -29,9 +31,20 @@ func absolute(r Request) Request {
 	return r
 }
 
+// readable is false for bytes that are not taken for HTTP where the protocol is
+// found by looking: between an application and its sidecar, and from outside
+// the mesh. They are a connection then. HTTP/2 begins with a preface.
+func readable(r Request) bool {
+	if r.Protocol == HTTP2 || (!r.From.Outside && r.To == (mesh.PortKey{})) {
+		return true
+	}
+	begins := strings.HasPrefix(r.Target, "/") || strings.HasPrefix(r.Target, "*") || strings.Contains(r.Target, "://")
+	return begins && r.Method != "" && !strings.ContainsFunc(r.Method+r.Target, func(c rune) bool { return c == ' ' || c > 0x7e })
+}
+
 // registered are the methods that HTTP/1 proxies know; they refuse others, as
 // they can't tell how such a message ends. HTTP/2 frames every method alike.
-var registered = strings.Fields(`ACL BIND CHECKOUT CONNECT COPY DELETE GET HEAD LINK LOCK M-SEARCH MERGE MKACTIVITY
+var registered = strings.Fields(`ACL BIND CHECKOUT CONNECT COPY DELETE GET HEAD LINK LOCK MERGE MKACTIVITY
 	MKCALENDAR MKCOL MOVE NOTIFY OPTIONS PATCH POST PROPFIND PROPPATCH PURGE PUT REBIND REPORT SEARCH SOURCE SUBSCRIBE
 	TRACE UNBIND UNLINK UNLOCK UNSUBSCRIBE`)
 
@@ -40,8 +53,14 @@ func malformed(r Request) string {
 	switch {
 	case r.Protocol == HTTP1 && !slices.Contains(registered, r.Method):
 		return "HTTP/1 has no method " + r.Method
+	case r.Method == "CONNECT":
+		return "CONNECT asks for a tunnel, and there are none"
 	case !strings.HasPrefix(r.Target, "/"):
 		return "the target does not begin with a slash"
+	case strings.ContainsFunc(r.Target, func(c rune) bool { return c <= ' ' || c == 0x7f }):
+		return "the target has a space or control character"
+	case r.Protocol == HTTP1 && strings.ContainsFunc(r.Target, func(c rune) bool { return c > 0x7f }):
+		return "on HTTP/1 the target is ASCII"
 	case strings.Contains(r.Target, "#"):
 		return "the target has a fragment, which no request may have"
 	case r.Authority == "":

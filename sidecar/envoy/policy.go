@@ -23,10 +23,12 @@ type (
 )
 
 // ambiguousPath finds paths that an application may read as another one than
-// was judged: dots and slashes that a second decoding brings to light, and
-// what normalisation takes care of. A connection from before the policy looked
-// at paths ends in a listener that normalises none, until it has drained.
-const ambiguousPath = `(?i).*(\\|%2f|%5c|%25(2e|2f|5c)).*|.*/(\.|%2e){1,2}(;[^/]*)?(/.*)?`
+// was judged: those that a second decoding changes, and those that
+// normalisation would. A connection from before the policy looked at paths ends
+// in a listener that normalises none, until it has drained; and a path of
+// nothing but slashes keeps two of them.
+const ambiguousPath = `(?i).*(\\|//|%2f|%5c|%25[0-9a-f]{2}|%(2[de]|3[0-9]|4[1-9a-f]|5[0-9af]|6[1-9a-f]|7[0-9ae])).*` +
+	`|.*/\.{1,2}(;[^/]*)?(/.*)?`
 
 // httpRBAC compiles a policy for requests: a tree on the caller's SPIFFE id,
 // so that the cost does not grow with the number of callers. Nil means that
