@@ -24,9 +24,9 @@ import (
 	"github.com/heddle-mesh/heddle/operator/authn"
 	"github.com/heddle-mesh/heddle/operator/ca"
 	"github.com/heddle-mesh/heddle/operator/mesh"
-	"github.com/heddle-mesh/heddle/operator/status"
 	"github.com/heddle-mesh/heddle/sidecar/catalog"
 	"github.com/heddle-mesh/heddle/sidecar/envoy"
+	"github.com/heddle-mesh/heddle/sidecar/programmed"
 	"github.com/heddle-mesh/heddle/sidecar/xds"
 )
 
@@ -41,11 +41,12 @@ type delivery struct {
 	listening atomic.Bool
 }
 
-func newDelivery(o options, authority *ca.Authority, trustDomain spiffeid.TrustDomain, config *tls.Config, authenticator *authn.Authenticator) (*delivery, error) {
+func newDelivery(o options, authority *ca.Authority, trustDomain spiffeid.TrustDomain, config *tls.Config, authenticator *authn.Authenticator, answered func()) (*delivery, error) {
 	server, err := xds.NewServer(xds.Options{
 		Issuer:     issuer{authority: authority, trustDomain: trustDomain, now: time.Now},
 		Registerer: metrics.Registry,
 		Log:        ctrl.Log.WithName("xds"),
+		OnAnswer:   answered,
 		Client: func(ctx context.Context) (xds.Client, error) {
 			identity, ok := authn.FromContext(ctx)
 			if !ok {
@@ -150,13 +151,13 @@ func (i issuer) Identity(c xds.Client, csrPEM []byte) (*xds.Resource, time.Time,
 // it.
 type feed struct {
 	delivery *delivery
-	status   *status.Writer
+	reporter *reporter
 	rootsPEM []byte
 	current  *catalog.Catalog
 }
 
-func newFeed(d *delivery, writer *status.Writer, rootsPEM []byte) *feed {
-	return &feed{delivery: d, status: writer, rootsPEM: rootsPEM}
+func newFeed(d *delivery, r *reporter, rootsPEM []byte) *feed {
+	return &feed{delivery: d, reporter: r, rootsPEM: rootsPEM}
 }
 
 func (f *feed) publish(ctx context.Context, snapshot *mesh.Snapshot, findings []mesh.Finding) {
@@ -171,6 +172,6 @@ func (f *feed) publish(ctx context.Context, snapshot *mesh.Snapshot, findings []
 		close(f.delivery.published)
 	}
 	if findings != nil {
-		f.status.Publish(findings)
+		f.reporter.publish(findings, programmed.Objects(findings, snapshot, next))
 	}
 }

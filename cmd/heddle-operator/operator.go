@@ -80,13 +80,15 @@ func newOperator(ctx context.Context, config *rest.Config, o options) (*operator
 	if err := registerConversion(mgr, authority, o); err != nil {
 		return nil, err
 	}
-	delivery, err := newDelivery(o, authority, trustDomain, serving.TLSConfig(), authn.New(kube, time.Now))
+	writer := &status.Writer{Client: mgr.GetClient(), Events: mgr.GetEventRecorder(heddlev1alpha1.OperatorName)}
+	reporter := newReporter(writer)
+	delivery, err := newDelivery(o, authority, trustDomain, serving.TLSConfig(), authn.New(kube, time.Now), reporter.signal)
 	if err != nil {
 		return nil, err
 	}
-	writer := &status.Writer{Client: mgr.GetClient(), Events: mgr.GetEventRecorder(heddlev1alpha1.OperatorName)}
-	feed := newFeed(delivery, writer, authority.RootsPEM())
-	for _, runnable := range []manager.Runnable{ingest.New(mgr.GetCache(), feed.publish), writer, delivery, delivery.debug(o)} {
+	reporter.delivered = delivery.server.Delivered
+	feed := newFeed(delivery, reporter, authority.RootsPEM())
+	for _, runnable := range []manager.Runnable{ingest.New(mgr.GetCache(), feed.publish), reporter, writer, delivery, delivery.debug(o)} {
 		if err := mgr.Add(runnable); err != nil {
 			return nil, fmt.Errorf("manager: %w", err)
 		}

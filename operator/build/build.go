@@ -38,6 +38,7 @@ func Build(objects Objects, prev *mesh.Snapshot) (*mesh.Snapshot, []mesh.Finding
 		Settings:        settings(objects.MeshConfig),
 		Services:        make(map[mesh.ServiceKey]*mesh.Service, len(objects.Services)),
 		NamespaceAccess: map[string]mesh.Access{},
+		Uses:            map[mesh.ObjectRef]mesh.Use{},
 	}}
 	if prev == nil {
 		prev = &mesh.Snapshot{}
@@ -53,6 +54,7 @@ func Build(objects Objects, prev *mesh.Snapshot) (*mesh.Snapshot, []mesh.Finding
 	b.snapshot.Endpoints = Endpoints(objects.EndpointSlices, b.snapshot)
 	b.splits()
 	b.policies()
+	b.orderUses()
 
 	reuse(b.snapshot.Services, prev.Services)
 	reuse(b.snapshot.Endpoints, prev.Endpoints)

@@ -53,7 +53,14 @@ func (b *builder) target(target *accessv1alpha3.TrafficTarget, routes routes) {
 		return
 	}
 	b.find(accepted(ref))
-	policy := b.policyOf(mesh.Identity{Namespace: target.Namespace, ServiceAccount: destination.Name})
+	id := mesh.Identity{Namespace: target.Namespace, ServiceAccount: destination.Name}
+	b.useIdentity(ref, id)
+	for _, rule := range target.Spec.Rules {
+		if route, ok := routes.refs[routeKey{rule.Kind, target.Namespace, rule.Name}]; ok {
+			b.useIdentity(route, id)
+		}
+	}
+	policy := b.policyOf(id)
 	if b.snapshot.AccessOf(target.Namespace) != mesh.Allow {
 		policy.Closed = true
 	}

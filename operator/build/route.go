@@ -15,7 +15,12 @@ type routes struct {
 	// http are the matches of each HTTPRouteGroup that can be used.
 	http map[string][]mesh.HTTPMatch
 	tcp  map[string]*specsv1alpha4.TCPRoute
+	// refs names the objects themselves.
+	refs map[routeKey]mesh.ObjectRef
 }
+
+// routeKey is how a rule names a route.
+type routeKey struct{ kind, namespace, name string }
 
 // routes judges the groups by themselves: a match that is wrong grants
 // nothing, the others stand.
@@ -23,6 +28,7 @@ func (b *builder) routes() routes {
 	out := routes{
 		http: make(map[string][]mesh.HTTPMatch, len(b.objects.HTTPRouteGroups)),
 		tcp:  make(map[string]*specsv1alpha4.TCPRoute, len(b.objects.TCPRoutes)),
+		refs: make(map[routeKey]mesh.ObjectRef, len(b.objects.HTTPRouteGroups)+len(b.objects.TCPRoutes)),
 	}
 	for _, group := range b.objects.HTTPRouteGroups {
 		var usable []mesh.HTTPMatch
@@ -36,11 +42,15 @@ func (b *builder) routes() routes {
 			usable = append(usable, match)
 		}
 		out.http[group.Namespace+"/"+group.Name] = usable
-		b.find(wrong.accepted(specRef(group.Namespace, group.Name, "HTTPRouteGroup", group.Generation)))
+		ref := specRef(group.Namespace, group.Name, accessv1alpha3.KindHTTPRouteGroup, group.Generation)
+		out.refs[routeKey{ref.Kind, ref.Namespace, ref.Name}] = ref
+		b.find(wrong.accepted(ref))
 	}
 	for _, route := range b.objects.TCPRoutes {
 		out.tcp[route.Namespace+"/"+route.Name] = route
-		b.find(accepted(specRef(route.Namespace, route.Name, "TCPRoute", route.Generation)))
+		ref := specRef(route.Namespace, route.Name, accessv1alpha3.KindTCPRoute, route.Generation)
+		out.refs[routeKey{ref.Kind, ref.Namespace, ref.Name}] = ref
+		b.find(accepted(ref))
 	}
 	return out
 }

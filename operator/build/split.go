@@ -51,7 +51,7 @@ func (b *builder) split(split *splitv1alpha4.TrafficSplit, taken map[mesh.Servic
 		b.find(accepted(ref))
 	}
 	var refs problems
-	b.route(split, rootKey, &refs)
+	b.route(split, ref, &refs)
 	b.find(refs.resolvedRefs(ref))
 }
 
@@ -82,7 +82,8 @@ func sharesNothing(split *splitv1alpha4.TrafficSplit) (reason, message string) {
 }
 
 // route puts the split's shares on the ports of its root.
-func (b *builder) route(split *splitv1alpha4.TrafficSplit, rootKey mesh.ServiceKey, refs *problems) {
+func (b *builder) route(split *splitv1alpha4.TrafficSplit, ref mesh.ObjectRef, refs *problems) {
+	rootKey := mesh.ServiceKey{Namespace: split.Namespace, Name: split.Spec.Service}
 	root := b.snapshot.Services[rootKey]
 	if root == nil {
 		refs.add(heddlev1alpha1.ReasonServiceNotFound, "spec.service: there is no Service %s with a TCP port; create it or name another", rootKey)
@@ -96,6 +97,7 @@ func (b *builder) route(split *splitv1alpha4.TrafficSplit, rootKey mesh.ServiceK
 				"spec.service: port %d is TCP, and connections are not shared: they go to the Service itself", port.Number)
 		} else {
 			with.Route = b.share(split, port, refs)
+			b.usePort(ref, port.Key)
 		}
 		routed = append(routed, &with)
 	}

@@ -27,6 +27,17 @@ type Snapshot struct {
 	Policies map[Identity]*Policy
 	// NamespaceAccess overrides Settings.Access where it has an entry.
 	NamespaceAccess map[string]Access
+	// Uses tells what each SMI object has part in. One without an entry has
+	// part in nothing.
+	Uses map[ObjectRef]Use
+}
+
+// Use is what an object has part in.
+type Use struct {
+	// Ports are those whose route it makes.
+	Ports []PortKey
+	// Identities are those whose policy it makes.
+	Identities []Identity
 }
 
 // Settings hold for the whole mesh.

@@ -171,7 +171,8 @@ func (w *Writer) object(ctx context.Context, ref mesh.ObjectRef, findings []mesh
 	return nil
 }
 
-// announce sends one Event per condition whose status or reason is new.
+// announce sends one Event per condition whose status or reason is new. How
+// far an object has come is none, unless a proxy refuses it.
 func (w *Writer) announce(object runtime.Object, before, now []metav1.Condition) {
 	if w.Events == nil {
 		return
@@ -179,6 +180,9 @@ func (w *Writer) announce(object runtime.Object, before, now []metav1.Condition)
 	for _, condition := range now {
 		old := meta.FindStatusCondition(before, condition.Type)
 		if old != nil && old.Status == condition.Status && old.Reason == condition.Reason {
+			continue
+		}
+		if condition.Type == heddlev1alpha1.ConditionProgrammed && !slices.ContainsFunc([]*metav1.Condition{old, &condition}, rejected) {
 			continue
 		}
 		kind := corev1.EventTypeNormal
@@ -191,6 +195,8 @@ func (w *Writer) announce(object runtime.Object, before, now []metav1.Condition)
 		w.Events.Eventf(object, nil, kind, condition.Reason, condition.Type, "%s", cut(condition.Message, maxNote))
 	}
 }
+
+func rejected(c *metav1.Condition) bool { return c != nil && c.Reason == heddlev1alpha1.ReasonRejected }
 
 func bad(c metav1.Condition) bool {
 	if c.Type == heddlev1alpha1.ConditionConflicted {

@@ -220,7 +220,10 @@ func TestWriterWritesWhatDiffers(t *testing.T) {
 		{"nothing changes", []mesh.Finding{found("Accepted", true, "Accepted", "fine")}, 1, nil},
 		{"it turns bad", []mesh.Finding{found("Accepted", false, "InvalidWeight", "negative")}, 2, []string{"Warning InvalidWeight negative"}},
 		{"the words change", []mesh.Finding{found("Accepted", false, "InvalidWeight", "very negative")}, 3, nil},
-		{"it turns good", []mesh.Finding{found("Accepted", true, "Accepted", "fine")}, 4, []string{"Normal Accepted fine"}},
+		{"it is on its way", []mesh.Finding{found("Accepted", false, "InvalidWeight", "very negative"), found("Programmed", false, "Pending", "1 of 2")}, 4, nil},
+		{"a proxy refuses it", []mesh.Finding{found("Accepted", false, "InvalidWeight", "very negative"), found("Programmed", false, "Rejected", "no")}, 5, []string{"Warning Rejected no"}},
+		{"the proxy takes it", []mesh.Finding{found("Accepted", false, "InvalidWeight", "very negative"), found("Programmed", true, "Programmed", "all")}, 6, []string{"Normal Programmed all"}},
+		{"it turns good", []mesh.Finding{found("Accepted", true, "Accepted", "fine")}, 7, []string{"Normal Accepted fine"}},
 	}
 	for _, step := range steps {
 		w.Publish(step.findings)

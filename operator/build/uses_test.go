@@ -1,0 +1,35 @@
+package build
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+
+	accessv1alpha3 "github.com/heddle-mesh/heddle/crds/smi/access/v1alpha3"
+	specsv1alpha4 "github.com/heddle-mesh/heddle/crds/smi/specs/v1alpha4"
+	splitv1alpha4 "github.com/heddle-mesh/heddle/crds/smi/split/v1alpha4"
+	"github.com/heddle-mesh/heddle/operator/mesh"
+)
+
+func TestUses(t *testing.T) {
+	t.Parallel()
+	second := split("second", "v1=1")
+	second.CreationTimestamp = later(1)
+	elsewhere := target("elsewhere")
+	elsewhere.Spec.Destination.Namespace = "other"
+	got, _ := Build(Objects{
+		Services:        []*corev1.Service{service("web", "10.0.0.1", corev1.ServicePort{Name: "a", Port: 80}, corev1.ServicePort{Name: "tcp-b", Port: 81}), service("v1", "10.0.0.2")},
+		TrafficSplits:   []*splitv1alpha4.TrafficSplit{second, split("first", "v1=1")},
+		TrafficTargets:  []*accessv1alpha3.TrafficTarget{target("t", byHTTP("g"), byTCP("nowhere")), target("u", byHTTP("g")), elsewhere},
+		HTTPRouteGroups: []*specsv1alpha4.HTTPRouteGroup{group("g"), group("idle")},
+	}, nil)
+	web := mesh.Use{Identities: []mesh.Identity{identity("web")}}
+	want := map[mesh.ObjectRef]mesh.Use{
+		splitRef("first"): {Ports: []mesh.PortKey{portKey("web", 80)}}, targetRef("t"): web, targetRef("u"): web,
+		specRef(ns, "g", "HTTPRouteGroup", 1): web,
+	}
+	if diff := cmp.Diff(want, got.Uses); diff != "" {
+		t.Error(diff)
+	}
+}
