@@ -2,7 +2,6 @@ package explain
 
 import (
 	"cmp"
-	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -147,7 +146,7 @@ func (e *explanation) member(v *Verdict, k kind, http bool) {
 		v.Tried = append(v.Tried, cmp.Or(grant.Origin, "a grant")+": "+why)
 	}
 	v.Outcome = refused
-	v.Reason = fmt.Sprintf("access is closed, and none of %d grants admits it", len(policy.Grants))
+	v.Reason = "access is closed, and no grant admits it"
 }
 
 func (e *explanation) policy(id mesh.Identity) *mesh.Policy {
