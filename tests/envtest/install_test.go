@@ -62,6 +62,21 @@ func TestApplyingAgainChangesNothing(t *testing.T) {
 	c.must(t, "diff", "--server-side", "-k", installation)
 }
 
+// Overlays hold a MeshConfig, so they are for a cluster that has the CRDs.
+func TestOverlaysAreAcceptedWithoutAWarning(t *testing.T) {
+	t.Parallel()
+	c := installed(t)
+	for _, overlay := range []string{"lab", "production"} {
+		t.Run(overlay, func(t *testing.T) {
+			t.Parallel()
+			out := c.must(t, "apply", "--server-side", "--dry-run=server", "--validate=strict", "-k", root+"/kustomize/overlays/"+overlay)
+			if !strings.Contains(out, "meshconfig.heddle.dev/default serverside-applied") {
+				t.Errorf("no MeshConfig was applied:\n%s", out)
+			}
+		})
+	}
+}
+
 // A Deployment that breaks its namespace's rules is only warned about; its
 // pods are refused.
 func TestOperatorsPodsAreAdmitted(t *testing.T) {
