@@ -31,7 +31,7 @@ const (
 	toNobody targetKind = iota
 	toPort
 	toPod
-	// toAnyone is a destination without a sidecar.
+	// toAnyone is a destination without a sidecar, or a port past it.
 	toAnyone
 )
 
@@ -49,7 +49,7 @@ func (c *Catalog) target(addr netip.AddrPort) target {
 	}
 	pod := c.snapshot.PodsByIP[addr.Addr()]
 	switch {
-	case pod != nil && pod.Meshed:
+	case pod != nil && pod.SidecarAt(addr.Port()):
 		return target{
 			kind: toPod, pod: pod.Key,
 			peers: []mesh.Identity{pod.Identity}, trustDomain: c.snapshot.Settings.TrustDomain,

@@ -44,6 +44,9 @@ func TestDestination(t *testing.T) {
 			name: "dst|10.244.0.5:9999", origin: "Pod shop/cart-1", denied: true,
 			want: envoy.PodCluster("dst|10.244.0.5:9999", true, netip.MustParseAddrPort("10.244.0.5:9999"), cartID, trustDomain),
 		},
+		"a port past a pod's sidecar": {
+			name: "dst|10.244.0.5:15020", denied: true, want: envoy.PassthroughCluster("dst|10.244.0.5:15020", true),
+		},
 		"a pod without a sidecar": {
 			name: "dst|10.244.0.7:5432", denied: true, want: envoy.PassthroughCluster("dst|10.244.0.7:5432", true),
 		},
@@ -56,7 +59,10 @@ func TestDestination(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c, _ := next(t, nil, changed(shop(), func(s *mesh.Snapshot) { s.Settings.EgressDenied = test.denied }))
+			c, _ := next(t, nil, changed(shop(), func(s *mesh.Snapshot) {
+				s.Settings.EgressDenied = test.denied
+				s.PodsByIP[netip.MustParseAddr("10.244.0.5")].DirectPorts = []uint16{15020}
+			}))
 			r := c.Resource(webPod, xds.TypeCluster, test.name)
 			if r == nil {
 				if test.want != nil {

@@ -163,6 +163,7 @@ func randomPod(t *rapid.T, key mesh.PodKey) *mesh.Pod {
 		Identity: mesh.Identity{Namespace: key.Namespace, ServiceAccount: pick(t, "account", someNames)},
 	}
 	if pod.Meshed {
+		pod.DirectPorts = some(t, "direct port", somePorts)
 		pod.Workload = mesh.WorkloadKey{
 			Namespace: key.Namespace, Kind: "Deployment", Name: pick(t, "owner", someNames), Variant: pod.Identity.ServiceAccount,
 		}
