@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -53,16 +54,20 @@ type cluster struct {
 	conversion *httptest.Server
 }
 
-// shared is set by TestMain; absent says why there is no cluster.
-var (
-	shared *cluster
-	absent error
-)
+// shared is the cluster of all tests. It is started by the first test that asks
+// for it, since fuzzing runs TestMain as well, in many processes.
+var shared = sync.OnceValues(newCluster)
+
+// errAbsent says that the lab has not built an API server.
+var errAbsent = errors.New("no kube-apiserver; `go run ./tests/lab envtest-assets` builds one")
+
+// stop ends what newCluster started.
+var stop = func() error { return nil }
 
 func TestMain(m *testing.M) {
 	log.SetLogger(logr.Discard())
-	code, err := withCluster(m.Run)
-	if err != nil {
+	code := m.Run()
+	if err := stop(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -72,47 +77,50 @@ func TestMain(m *testing.M) {
 // running returns the cluster, or skips the test where there is no API server.
 func running(t *testing.T) *cluster {
 	t.Helper()
-	if shared == nil {
-		t.Skip("no kube-apiserver; `go run ./tests/lab envtest-assets` builds one:", absent)
+	c, err := shared()
+	if errors.Is(err, errAbsent) {
+		t.Skip(err)
 	}
-	return shared
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
-func withCluster(tests func() int) (code int, err error) {
+func newCluster() (*cluster, error) {
 	assets := os.Getenv("KUBEBUILDER_ASSETS")
 	if assets == "" {
 		home, err := os.UserHomeDir()
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
 		assets = filepath.Join(home, ".cache", "heddle", "lab", "envtest-v1.34.4")
 	}
-	if _, absent = os.Stat(filepath.Join(assets, "kube-apiserver")); absent != nil {
-		return tests(), nil
+	if _, err := os.Stat(filepath.Join(assets, "kube-apiserver")); err != nil {
+		return nil, fmt.Errorf("%w: %w", errAbsent, err)
 	}
 	dir, err := os.MkdirTemp("", "heddle-conversion")
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	defer func() { _ = os.RemoveAll(dir) }()
+	ctx, cancel := context.WithCancel(context.Background())
 	environment := &envtest.Environment{BinaryAssetsDirectory: assets}
-	config, err := environment.Start()
-	if err != nil {
-		return 0, errors.Join(err, environment.Stop())
+	c := &cluster{kubeconfig: filepath.Join(dir, "kubeconfig")}
+	stop = func() error {
+		cancel()
+		if c.conversion != nil {
+			c.conversion.Close()
+		}
+		return errors.Join(environment.Stop(), os.RemoveAll(dir))
 	}
-	defer func() { err = errors.Join(err, environment.Stop()) }()
-	c := &cluster{config: config, kubectl: environment.ControlPlane.KubectlPath, kubeconfig: filepath.Join(dir, "kubeconfig")}
+	if c.config, err = environment.Start(); err != nil {
+		return nil, err
+	}
+	c.kubectl = environment.ControlPlane.KubectlPath
 	if err := os.WriteFile(c.kubeconfig, environment.KubeConfig, 0o600); err != nil {
-		return 0, err
+		return nil, err
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	defer stop()
-	if err := c.start(ctx); err != nil {
-		return 0, err
-	}
-	defer c.conversion.Close()
-	shared = c
-	return tests(), nil
+	return c, c.start(ctx)
 }
 
 func (c *cluster) start(ctx context.Context) error {
