@@ -159,7 +159,7 @@ func (r *Reconciler) step(ctx context.Context, request reconcile.Request) (recon
 	if err := r.clear(ctx, canary, now); err != nil {
 		return reconcile.Result{}, err
 	}
-	wake := engine.WakeAt(plan, next)
+	wake := engine.WakeAt(plan, next, now)
 	if wake.IsZero() || plan.Suspend {
 		return reconcile.Result{}, nil
 	}
@@ -189,6 +189,9 @@ func (r *Reconciler) observe(ctx context.Context, canary *heddlev1alpha1.Canary,
 	var err error
 	if o.Target, o.Primary, err = pair.Observe(); err != nil {
 		return o, fmt.Errorf("look at Deployment %s: %w", pair.Target.Name, err)
+	}
+	if o.Routing, err = (traffic.Router{Client: r.Client}).Confirm(ctx, canary, rootOf(canary).Name, 100-state.Weight, state.Weight); err != nil {
+		return o, err //nolint:wrapcheck // it says what was attempted
 	}
 	if !engine.Due(plan, state, now) {
 		return o, nil

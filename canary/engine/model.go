@@ -65,12 +65,25 @@ type Workload struct {
 	Ready    bool   // every instance is of this revision and serves
 }
 
+// Routing says whether proxies share the requests as they were last told to.
+// The zero value is RoutingUnknown.
+type Routing int
+
+// The states of routing. Where nobody says whether proxies have followed, as
+// on meshes that don't report it, time has to do.
+const (
+	RoutingUnknown Routing = iota
+	RoutingPending
+	RoutingConfirmed
+)
+
 // Observation is what was gathered this time. A target that doesn't exist
 // leaves everything where it stands.
 type Observation struct {
 	Target, Primary Workload
 	Verdict         Verdict // only looked at when Due
 	Summary         string  // the verdict in words
+	Routing         Routing // of the State's weight
 }
 
 // Action is something that must hold, never a difference: applying one twice

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -25,9 +26,14 @@ func TestRandomHistories(t *testing.T) {
 				Target:  Workload{Exists: rapid.Float64Range(0, 1).Draw(t, "exists") < 0.95, Revision: revisions.Draw(t, "target"), Ready: rapid.Bool().Draw(t, "target ready")},
 				Primary: Workload{Exists: true, Revision: revisions.Draw(t, "primary"), Ready: rapid.Bool().Draw(t, "primary ready")},
 				Verdict: Verdict(rapid.IntRange(0, 3).Draw(t, "verdict")),
+				Routing: Routing(rapid.IntRange(0, 2).Draw(t, "routing")),
 			}
 			next, actions := Step(plan, s, o, now)
 			check(t, plan, s, next, o, actions)
+			if emptied := slices.Contains(actions, Action(ScaleCanary{})) && (s.Phase == Finalizing || s.Phase == RollingBack); emptied &&
+				o.Routing == RoutingPending && now.Before(s.EnteredAt.Add(plan.Deadline)) {
+				t.Fatal("ended pods that proxies may still send to")
+			}
 			s = next
 		}
 	})

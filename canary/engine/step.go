@@ -12,7 +12,7 @@ func Due(p Plan, s State, now time.Time) bool {
 
 // WakeAt is when Step wants to be called again if nothing else happens; the
 // zero time means not at all.
-func WakeAt(p Plan, s State) time.Time {
+func WakeAt(p Plan, s State, now time.Time) time.Time {
 	switch s.Phase {
 	case Progressing:
 		deadline := s.EnteredAt.Add(p.Deadline)
@@ -23,7 +23,10 @@ func WakeAt(p Plan, s State) time.Time {
 	case Promoting:
 		return s.EnteredAt.Add(p.Deadline)
 	case Finalizing, RollingBack:
-		return s.EnteredAt.Add(p.Settle)
+		if settle := s.EnteredAt.Add(p.Settle); now.Before(settle) {
+			return settle
+		}
+		return s.EnteredAt.Add(p.Deadline)
 	case Initializing, Idle, Succeeded, Failed:
 	}
 	return time.Time{}

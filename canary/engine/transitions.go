@@ -82,8 +82,11 @@ func reverted(p Plan, s State, o Observation, now time.Time) bool {
 	return newRevision(p, s, o, now) && o.Target.Revision == s.Promoted
 }
 
-func settled(p Plan, s State, _ Observation, now time.Time) bool {
-	return !now.Before(s.EnteredAt.Add(p.Settle))
+// settled is whether nothing is sent any more to where no traffic shall go. A
+// proxy that never follows holds it up for the deadline at most.
+func settled(p Plan, s State, o Observation, now time.Time) bool {
+	return !now.Before(s.EnteredAt.Add(p.Settle)) &&
+		(o.Routing != RoutingPending || !now.Before(s.EnteredAt.Add(p.Deadline)))
 }
 
 func candidateReady(p Plan, s State, o Observation, _ time.Time) bool {
