@@ -33,10 +33,13 @@ const (
 
 // WorkloadListener returns the listener for everything that comes to a
 // workload's pods. It names no pod: the connection goes on to where the
-// caller sent it.
+// caller sent it. Its own name is the same in every proxy, unlike that of the
+// resource: when a pod comes to belong to another workload, the one listener
+// takes over the sockets of the other, where two by two names would contend
+// for the port.
 func WorkloadListener(w *mesh.Workload, policy *mesh.Policy, trustDomain string) *listenerv3.Listener {
 	l := &listenerv3.Listener{
-		Name:             InboundListener(w.Key),
+		Name:             inbound,
 		Address:          address("0.0.0.0", heddlev1alpha1.PortInbound),
 		TrafficDirection: corev3.TrafficDirection_INBOUND,
 		ListenerFilters: []*listenerv3.ListenerFilter{

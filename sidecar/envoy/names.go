@@ -24,6 +24,8 @@ const (
 	// an empty first VHDS answer for none at all and waits.
 	PlaceholderHost = Outbound + "/heddle.invalid"
 
+	// inbound is what a proxy calls its inbound listener.
+	inbound      = "inbound"
 	tcpPrefix    = "tcp|"
 	directPrefix = "dst|"
 )
@@ -62,12 +64,13 @@ func DirectCluster(addr netip.AddrPort) string { return directPrefix + addr.Stri
 // Assignment names the endpoints of a service port, which its clusters share.
 func Assignment(key mesh.PortKey) string { return key.String() }
 
-// InboundListener names the inbound listener of a workload.
-func InboundListener(key mesh.WorkloadKey) string { return "inbound/" + workloadName(key) }
+// InboundListener names the resource that is the inbound listener of a
+// workload's pods.
+func InboundListener(key mesh.WorkloadKey) string { return inbound + "/" + workloadName(key) }
 
 // InboundRoutes names what callers with a certificate may do to an identity.
 func InboundRoutes(id mesh.Identity) string {
-	return "inbound/" + id.Namespace + "/" + id.ServiceAccount
+	return inbound + "/" + id.Namespace + "/" + id.ServiceAccount
 }
 
 // PlaintextRoutes names what callers without a certificate may do to a

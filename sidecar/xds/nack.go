@@ -32,7 +32,7 @@ func (s *subscription) answer(request *discoveryv3.DeltaDiscoveryRequest, now ti
 	bad := map[string]bool{}
 	if refused {
 		for _, r := range resources {
-			if names(request.GetErrorDetail().GetMessage(), r.Name) {
+			if message := request.GetErrorDetail().GetMessage(); names(message, r.Name) || names(message, r.own) {
 				bad[r.Name] = true
 			}
 		}

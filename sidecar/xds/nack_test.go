@@ -7,8 +7,10 @@ import (
 	"time"
 	"unicode/utf8"
 
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"github.com/google/go-cmp/cmp"
+	statuspb "google.golang.org/genproto/googleapis/rpc/status"
 )
 
 func TestNamesInMessages(t *testing.T) {
@@ -100,6 +102,27 @@ func TestRefusedResourceIsQuarantined(t *testing.T) {
 		}
 		_ = again.close()
 	})
+}
+
+// TestListenerIsRefusedByItsOwnName: a proxy knows a listener by the name in
+// it, which need not be the resource's.
+func TestListenerIsRefusedByItsOwnName(t *testing.T) {
+	t.Parallel()
+	sub := newSubscription()
+	for _, name := range []string{"inbound", "outbound"} {
+		r, err := NewResource(name+"/of/somebody", "", &listenerv3.Listener{Name: name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sub.sent[r.Name] = r.Version
+		sub.outstanding["1"] = append(sub.outstanding["1"], r)
+	}
+	got := sub.answer(&discoveryv3.DeltaDiscoveryRequest{
+		TypeUrl: TypeListener, ResponseNonce: "1", ErrorDetail: &statuspb.Status{Message: "Error adding/updating listener(s) inbound: it is bad"},
+	}, time.Now())
+	if len(got) != 1 || got[0].Name != "inbound/of/somebody" {
+		t.Errorf("refused: %+v", got)
+	}
 }
 
 func TestRefusalThatNamesNothingIsOfAll(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 )
@@ -29,6 +30,9 @@ type Resource struct {
 	Origin string
 	// assignment names the endpoints that a cluster takes by EDS.
 	assignment string
+	// own is the name that a listener gives itself; a proxy that refuses it
+	// calls it so.
+	own string
 }
 
 // NewResource marshals m deterministically. The error names the resource.
@@ -47,7 +51,16 @@ func NewResource(name, origin string, m proto.Message) (*Resource, error) {
 		},
 		Origin:     origin,
 		assignment: assignmentOf(m),
+		own:        ownName(m),
 	}, nil
+}
+
+func ownName(m proto.Message) string {
+	listener, ok := m.(*listenerv3.Listener)
+	if !ok {
+		return ""
+	}
+	return listener.GetName()
 }
 
 func assignmentOf(m proto.Message) string {
