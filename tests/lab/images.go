@@ -109,8 +109,28 @@ func (l *lab) imagesOf(ctx context.Context, names []string) error {
 		if err := errors.Join(os.Remove(file), os.WriteFile(mark, []byte(digest.String()), 0o600)); err != nil {
 			return err
 		}
+		if image == "heddle-operator" {
+			if err := l.restartOperator(ctx); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
+}
+
+// restartOperator has a Heddle that is installed run the image just made: its
+// tag is the one before's.
+func (l *lab) restartOperator(ctx context.Context) error {
+	kubectl := func(args ...string) (string, error) {
+		return output(ctx, l.kubernetes("kubectl"), append([]string{"--kubeconfig", l.kubeconfig(), "-n", "heddle-system"}, args...)...)
+	}
+	found, err := kubectl("get", "deployment", "heddle-operator", "--ignore-not-found", "-o", "name")
+	if err != nil || found == "" {
+		return err
+	}
+	l.stepf("restarting the operator")
+	_, err = kubectl("rollout", "restart", found)
+	return err
 }
 
 func (l *lab) image(ctx context.Context, image string) (v1.Image, error) {
