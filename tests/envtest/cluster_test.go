@@ -9,11 +9,12 @@
 //
 // TestOperator runs alone and first, because a running operator writes status.
 //
-// Not repeated here: what a schema refuses without rules in CEL (crds/bases),
-// the other limits of a Canary (canary/controller), tokens (operator/authn) and
-// how conditions merge (operator/status) have tests of their own, the latter
-// three with a real API server too; which pods the webhook's selectors mean and
-// that the roles hold no wildcard are in tests/arch.
+// Not repeated here, because they have tests of their own: what a schema
+// refuses without rules in CEL (crds/bases), the other limits of a Canary
+// (canary/controller), what becomes of an object in another version
+// (operator/webhook), tokens (operator/authn), how conditions merge
+// (operator/status), and which pods the webhook's selectors mean and that no
+// role has a wildcard (tests/arch).
 package envtest_test
 
 import (
