@@ -18,7 +18,7 @@ import (
 // than was estimated.
 func FuzzCheckRegex(f *testing.F) {
 	for _, expression := range []string{
-		"/items(/.*)?", `\pL{1000}`, `(?i)\p{Greek}+`, `\Q\p{Letter}\E`, `((a{10}){10}){10}`, `[^\x{81}-\x{10FFFE}]{2,5}`, `\`, `\p`, `\p{`, `\p{^`,
+		"/items(/.*)?", `\pL{1000}`, everyOther + "{1000}", `\x{10FFFF}`, `[\200]`, `(?i)\p{Greek}+`, `\Q\p{Letter}\E`, `((a{10}){10}){10}`, `[^\x{81}-\x{10FFFE}]{2,5}`, `\`, `\p`, `\p{`, `\p{^`,
 	} {
 		f.Add(expression)
 	}

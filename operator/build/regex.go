@@ -3,9 +3,12 @@ package build
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"regexp/syntax"
+	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 const (
@@ -16,8 +19,14 @@ const (
 	maxProgram = 50_000
 )
 
-// checkRegex tells whether a proxy will take the expression. It only parses:
-// compiling would cost what it is here to prevent.
+// checkRegex tells whether a proxy will take the expression and read it as it
+// is meant. It only parses: compiling would cost what it is here to prevent.
+//
+// Envoy has RE2 take expression and text byte by byte. An expression of ASCII
+// means the same either way, but for other characters in the text, each of
+// which counts as the bytes of its UTF-8. One with other characters would mean
+// other bytes, and their numbers Envoy refuses, and with them all the routes
+// that they stand in.
 func checkRegex(expression string) error {
 	if len(expression) > maxRegex {
 		return fmt.Errorf("longer than %d bytes", maxRegex)
@@ -26,8 +35,8 @@ func checkRegex(expression string) error {
 	if err != nil {
 		return err
 	}
-	if class := foreignClass(expression); class != "" {
-		return fmt.Errorf("%s is no class of RE2; use the short name of a category, such as L or Lu, or that of a script", class)
+	if part := beyondASCII(expression); part != "" {
+		return fmt.Errorf("%s: proxies compare bytes, so only ASCII can be named; .+ stands for other characters", part)
 	}
 	if programSize(parsed) > maxProgram {
 		return errors.New("too costly: repeat large classes less often")
@@ -57,30 +66,47 @@ func programSize(re *syntax.Regexp) int {
 	return min(size, maxProgram+1)
 }
 
-// foreignClass returns the first Unicode class that Go knows and RE2 does not:
-// long names of categories, names in other case, and a few new ones.
-func foreignClass(expression string) string {
+// beyondASCII returns the first part of the expression that is about other
+// characters than ASCII's, or empty.
+func beyondASCII(expression string) string {
+	for i, c := range expression {
+		if c > unicode.MaxASCII {
+			_, size := utf8.DecodeRuneInString(expression[i:])
+			return expression[i : i+size]
+		}
+	}
 	for rest := expression; ; {
 		at := strings.IndexByte(rest, '\\')
 		if at < 0 || at+1 == len(rest) {
 			return ""
 		}
-		escape := rest[at+1]
+		escape := rest[at:]
 		rest = rest[at+2:]
-		switch escape {
+		switch c := escape[1]; c {
 		case 'Q':
 			_, rest, _ = strings.Cut(rest, `\E`)
 		case 'p', 'P':
-			braced, ok := strings.CutPrefix(rest, "{")
-			if !ok {
-				continue // one letter, which the parser has looked up
+			if name, _, ok := strings.Cut(escape, "}"); ok && strings.HasPrefix(rest, "{") {
+				return name + "}"
 			}
-			name, _, _ := strings.Cut(braced, "}")
-			name = strings.TrimPrefix(name, "^")
-			category := unicode.Categories[name] != nil && name != "Cn" && name != "LC"
-			if !category && unicode.Scripts[name] == nil && name != "Any" {
-				return `\` + string(escape) + "{" + name + "}"
+			return escape[:min(3, len(escape))]
+		case 'x', '0', '1', '2', '3', '4', '5', '6', '7':
+			if code := characterCode.FindString(escape); codeOf(code) > unicode.MaxASCII {
+				return code
 			}
 		}
 	}
+}
+
+// characterCode is an escape that gives a character by its number.
+var characterCode = regexp.MustCompile(`^\\(x\{[0-9A-Fa-f]+\}|x[0-9A-Fa-f]{2}|[0-7]{1,3})`)
+
+// codeOf returns the number in such an escape.
+func codeOf(escape string) uint64 {
+	digits, base := strings.TrimPrefix(escape, `\`), 8
+	if hex, ok := strings.CutPrefix(digits, "x"); ok {
+		digits, base = strings.Trim(hex, "{}"), 16
+	}
+	code, _ := strconv.ParseUint(digits, base, 64) // the parser has seen that it is one
+	return code
 }
