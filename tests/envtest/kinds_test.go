@@ -50,8 +50,11 @@ var kinds = []kind{{
 	changed:    `{service: cart, backends: [{service: cart-v1, weight: 1}]}`,
 	status:     `{observedGeneration: 1, ` + conditions + `}`,
 	columns: []column{
-		{"Service", 0, "cart"}, {"Backends", 0, `[{"service":"cart-v1","weight":90},{"service":"cart-v2","weight":10}]`},
-		{"Accepted", 0, "True"}, {"Refs", 1, "False"}, {"Programmed", 1, nil},
+		{"Service", 0, "cart"},
+		{"Backends", 0, `[{"service":"cart-v1","weight":90},{"service":"cart-v2","weight":10}]`},
+		{"Accepted", 0, "True"},
+		{"Refs", 1, "False"},
+		{"Programmed", 1, nil},
 	},
 }, {
 	version: accessv1alpha3.GroupVersion, kind: "TrafficTarget", singular: "traffictarget", resource: "traffictargets", short: "tt",
@@ -64,7 +67,9 @@ var kinds = []kind{{
 		{"Destination", 0, "cart"},
 		{"Sources", 1, `[{"kind":"ServiceAccount","name":"web"},{"kind":"ServiceAccount","name":"app"}]`},
 		{"Rules", 1, `[{"kind":"TCPRoute","name":"port"},{"kind":"HTTPRouteGroup","matches":["read"],"name":"cart"}]`},
-		{"Accepted", 0, "True"}, {"Refs", 1, "False"}, {"Programmed", 1, nil},
+		{"Accepted", 0, "True"},
+		{"Refs", 1, "False"},
+		{"Programmed", 1, nil},
 	},
 }, {
 	version: specsv1alpha4.GroupVersion, kind: "HTTPRouteGroup", singular: "httproutegroup", resource: "httproutegroups", short: "htr",
@@ -97,7 +102,10 @@ var kinds = []kind{{
 	changed:    `{egress: {mode: Allow}}`,
 	status:     `{observedGeneration: 1, ` + conditions + `}`,
 	columns: []column{
-		{"mTLS", 0, "Strict"}, {"Access", 0, "Deny"}, {"Egress", 0, "Deny"}, {"Accepted", 0, "True"},
+		{"mTLS", 0, "Strict"},
+		{"Access", 0, "Deny"},
+		{"Egress", 0, "Deny"},
+		{"Accepted", 0, "True"},
 		{"Trust domain", 1, "cluster.local"},
 	},
 }, {
@@ -107,7 +115,11 @@ var kinds = []kind{{
 	changed:    `{targetRef: {name: checkout}, service: {port: 80}, analysis: {interval: 5s, stepWeights: [1, 100]}}`,
 	status:     `{observedGeneration: 1, phase: Progressing, weight: 25, step: 2, failures: 1, message: slow, ` + conditions + `}`,
 	columns: []column{
-		{"Phase", 0, "Progressing"}, {"Weight", 0, float64(25)}, {"Step", 0, float64(2)}, {"Failed", 0, float64(1)}, {"Message", 0, "slow"},
+		{"Phase", 0, "Progressing"},
+		{"Weight", 0, float64(25)},
+		{"Step", 0, float64(2)},
+		{"Failed", 0, float64(1)},
+		{"Message", 0, "slow"},
 		{"Target", 1, "checkout"},
 	},
 }}
