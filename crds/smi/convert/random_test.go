@@ -126,7 +126,11 @@ func randomGroup(t *rapid.T, version string) body {
 		if version != "v1alpha1" {
 			maybe(t, match, "headers", func() any {
 				return rapid.SampledFrom([]any{
-					map[string]any{}, []any{}, "oops", []any{map[string]any{}}, map[string]any{"x": "1"},
+					map[string]any{},
+					[]any{},
+					"oops",
+					[]any{map[string]any{}},
+					map[string]any{"x": "1"},
 					[]any{map[string]any{"x": "1"}, map[string]any{"y": "1"}},
 				}).Draw(t, "headers")
 			})

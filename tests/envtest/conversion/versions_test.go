@@ -1,4 +1,4 @@
-package webhook_test
+package conversion_test
 
 import (
 	"fmt"

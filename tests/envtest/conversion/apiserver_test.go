@@ -1,4 +1,13 @@
-package webhook_test
+// Package conversion_test has a real kube-apiserver convert through the
+// operator's endpoint, which it finds and trusts by the CRDs as kustomize makes
+// them and by what the operator's rights suffice to write into them.
+//
+//	tests, SDK clients -> kube-apiserver -> webhook.Conversion
+//	                           ^
+//	           ca.ConversionPublisher, as the operator's service account
+//
+// It is apart from tests/envtest because it takes the operator away.
+package conversion_test
 
 import (
 	"context"
@@ -39,7 +48,7 @@ import (
 	"github.com/heddle-mesh/heddle/operator/webhook"
 )
 
-const root = "../.."
+const root = "../../.."
 
 // cluster is an API server with the CRDs as kustomize makes them and with what
 // of the operator serves conversions, under the operator's own rights.
@@ -54,8 +63,7 @@ type cluster struct {
 	conversion *httptest.Server
 }
 
-// shared is the cluster of all tests. It is started by the first test that asks
-// for it, since fuzzing runs TestMain as well, in many processes.
+// shared is the cluster of all tests, started by the first that asks for it.
 var shared = sync.OnceValues(newCluster)
 
 // errAbsent says that the lab has not built an API server.
@@ -228,12 +236,12 @@ func (c *cluster) publish(ctx context.Context, scheme *runtime.Scheme) error {
 func (c *cluster) awaitBundle(ctx context.Context) error {
 	objection := errors.New("never asked")
 	err := wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, 30*time.Second, true, func(ctx context.Context) (bool, error) {
+		var objections []error
 		for _, name := range convert.Definitions() {
-			if objection = c.converts(ctx, name); objection != nil {
-				return false, nil
-			}
+			objections = append(objections, c.converts(ctx, name))
 		}
-		return true, nil
+		objection = errors.Join(objections...)
+		return objection == nil, nil
 	})
 	if err != nil {
 		return fmt.Errorf("the API server can't convert: %w", objection)
