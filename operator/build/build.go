@@ -52,8 +52,9 @@ func Build(objects Objects, prev *mesh.Snapshot) (*mesh.Snapshot, []mesh.Finding
 		b.snapshot.PodsByIP[ip] = b.snapshot.Pods[podKey(owner)]
 	}
 	b.snapshot.Endpoints = Endpoints(objects.EndpointSlices, b.snapshot)
-	b.splits()
-	b.policies()
+	routes := b.routes()
+	b.splits(routes)
+	b.policies(routes)
 	b.orderUses()
 
 	reuse(b.snapshot.Services, prev.Services)

@@ -3,7 +3,6 @@ package build
 import (
 	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 
 	heddlev1alpha1 "github.com/heddle-mesh/heddle/crds/heddle/v1alpha1"
@@ -15,13 +14,20 @@ import (
 type problems struct {
 	reason   string
 	messages []string
+	said     map[string]bool
 }
 
 func (p *problems) add(reason, format string, args ...any) {
 	p.reason = cmp.Or(p.reason, reason)
-	if message := fmt.Sprintf(format, args...); !slices.Contains(p.messages, message) {
-		p.messages = append(p.messages, message)
+	message := fmt.Sprintf(format, args...)
+	if p.said[message] {
+		return
 	}
+	if p.said == nil {
+		p.said = map[string]bool{}
+	}
+	p.said[message] = true
+	p.messages = append(p.messages, message)
 }
 
 // accepted states that the object is part of the mesh's configuration, or

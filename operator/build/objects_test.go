@@ -58,6 +58,21 @@ func slice(service string, port int32, endpoints ...discoveryv1.Endpoint) *disco
 	return out
 }
 
+// backing returns a slice with one ready endpoint for each service, which is
+// behind all of its ports.
+func backing(services ...*corev1.Service) []*discoveryv1.EndpointSlice {
+	out := make([]*discoveryv1.EndpointSlice, 0, len(services))
+	for _, s := range services {
+		backed := slice(s.Name, 8080, endpoint("192.0.2.1"))
+		backed.Namespace, backed.Ports = s.Namespace, nil
+		for _, port := range s.Spec.Ports {
+			backed.Ports = append(backed.Ports, discoveryv1.EndpointPort{Name: &port.Name, Port: ptr[int32](8080)})
+		}
+		out = append(out, backed)
+	}
+	return out
+}
+
 func endpoint(address string, changes ...func(*discoveryv1.Endpoint)) discoveryv1.Endpoint {
 	out := discoveryv1.Endpoint{Addresses: []string{address}}
 	for _, change := range changes {

@@ -12,9 +12,8 @@ import (
 
 // policies gives every identity that a target names, or that a workload has,
 // its policy. Access follows the namespace's mode.
-func (b *builder) policies() {
+func (b *builder) policies(routes routes) {
 	b.snapshot.Policies = map[mesh.Identity]*mesh.Policy{}
-	routes := b.routes()
 	ordered := slices.Clone(b.objects.TrafficTargets)
 	slices.SortFunc(ordered, func(x, y *accessv1alpha3.TrafficTarget) int {
 		return cmp.Or(cmp.Compare(x.Namespace, y.Namespace), cmp.Compare(x.Name, y.Name))

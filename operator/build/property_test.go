@@ -154,20 +154,41 @@ func checkServices(t *rapid.T, snapshot *mesh.Snapshot) {
 			if port.Key.Service != key || port.Key.Port != port.Number {
 				t.Errorf("port %s of %s has number %d", port.Key, key, port.Number)
 			}
-			if port.Route == nil {
-				continue
+			if port.Protocol == mesh.ProtocolTCP && len(port.Matched) > 0 {
+				t.Errorf("port %s is TCP and has requests", port.Key)
 			}
-			if port.Protocol == mesh.ProtocolTCP {
-				t.Errorf("port %s is TCP and has a route", port.Key)
+			for _, route := range port.Matched {
+				checkRoute(t, snapshot, port, route, true)
 			}
-			if port.Route.Total() > math.MaxUint32 {
-				t.Errorf("weights of %s add up to %d", port.Key, port.Route.Total())
+			if port.Route != nil {
+				checkRoute(t, snapshot, port, port.Route, false)
 			}
-			for _, share := range port.Route.Shares {
-				backend := portOf(snapshot, share.Backend)
-				if takes := backend != nil && backend.Protocol != mesh.ProtocolTCP; takes == share.Missing {
-					t.Errorf("backend %s takes requests: %t, missing: %t", share.Backend, takes, share.Missing)
-				}
+		}
+	}
+}
+
+func checkRoute(t *rapid.T, snapshot *mesh.Snapshot, port *mesh.Port, route *mesh.Route, matched bool) {
+	if matched != (len(route.Matches) > 0) {
+		t.Errorf("route of %s has matches %+v", port.Key, route.Matches)
+	}
+	checkMatches(t, route.Matches)
+	if route.Total() > math.MaxUint32 {
+		t.Errorf("weights of %s add up to %d", port.Key, route.Total())
+	}
+	for _, share := range route.Shares {
+		backend := portOf(snapshot, share.Backend)
+		takes := backend != nil && (port.Protocol == mesh.ProtocolTCP || backend.Protocol != mesh.ProtocolTCP)
+		if takes == share.Missing {
+			t.Errorf("backend %s takes what is for %s: %t, missing: %t", share.Backend, port.Key, takes, share.Missing)
+		}
+	}
+}
+
+func checkMatches(t *rapid.T, matches []mesh.HTTPMatch) {
+	for _, match := range matches {
+		for _, h := range append([]mesh.HeaderMatch{{Regex: match.PathRegex}}, match.Headers...) {
+			if _, err := regexp.Compile(h.Regex); err != nil {
+				t.Errorf("match %+v: %v", match, err)
 			}
 		}
 	}
@@ -267,13 +288,7 @@ func checkPolicies(t *rapid.T, snapshot *mesh.Snapshot) {
 			if !slices.IsSortedFunc(grant.Sources, mesh.Identity.Compare) || !slices.IsSorted(grant.Ports) || slices.Contains(grant.Ports, 0) {
 				t.Errorf("grant %+v", grant)
 			}
-			for _, match := range grant.HTTP {
-				for _, h := range append([]mesh.HeaderMatch{{Regex: match.PathRegex}}, match.Headers...) {
-					if _, err := regexp.Compile(h.Regex); err != nil {
-						t.Errorf("grant %+v: %v", grant, err)
-					}
-				}
-			}
+			checkMatches(t, grant.HTTP)
 		}
 	}
 }

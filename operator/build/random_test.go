@@ -190,9 +190,12 @@ func anySplit(t *rapid.T, meta metav1.ObjectMeta) *splitv1alpha4.TrafficSplit {
 			}
 		}),
 	}}
-	if anyOf(t, "matches", 0, 1, 2, 3) == 0 {
-		out.Spec.Matches = []splitv1alpha4.TrafficSplitMatch{{Kind: "HTTPRouteGroup", Name: "a"}}
-	}
+	out.Spec.Matches = some(t, "matches", 2, func(t *rapid.T) splitv1alpha4.TrafficSplitMatch {
+		return splitv1alpha4.TrafficSplitMatch{
+			APIGroup: anyOf(t, "api group", nil, ptr("specs.smi-spec.io"), ptr(""), ptr("apps")),
+			Kind:     anyOf(t, "kind", "HTTPRouteGroup", "HTTPRouteGroup", "TCPRoute"), Name: anyOf(t, "group", "a", "b", "c", "nowhere"),
+		}
+	})
 	return out
 }
 

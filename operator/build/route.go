@@ -36,7 +36,7 @@ func (b *builder) routes() routes {
 		for i, m := range group.Spec.Matches {
 			match, reason, err := httpMatch(m)
 			if err != nil {
-				wrong.add(reason, "spec.matches[%d] (%s): %v; this match admits nothing", i, m.Name, err)
+				wrong.add(reason, "spec.matches[%d] (%s): %v; this match holds for no request", i, m.Name, err)
 				continue
 			}
 			usable = append(usable, match)

@@ -3,18 +3,18 @@ package build
 import (
 	"cmp"
 	"fmt"
-	"math"
-	"math/bits"
 	"slices"
 
 	heddlev1alpha1 "github.com/heddle-mesh/heddle/crds/heddle/v1alpha1"
+	specsv1alpha4 "github.com/heddle-mesh/heddle/crds/smi/specs/v1alpha4"
 	splitv1alpha4 "github.com/heddle-mesh/heddle/crds/smi/split/v1alpha4"
 	"github.com/heddle-mesh/heddle/operator/mesh"
 )
 
-// splits puts the routes of TrafficSplits on the ports of their roots. Of
-// several splits on one root the oldest acts.
-func (b *builder) splits() {
+// splits puts the routes of TrafficSplits on the ports of their roots. Those
+// with matches are tried in the order of their age; of those without, which
+// would all take everything, the oldest acts.
+func (b *builder) splits(routes routes) {
 	ordered := slices.Clone(b.objects.TrafficSplits)
 	slices.SortFunc(ordered, func(x, y *splitv1alpha4.TrafficSplit) int {
 		return cmp.Or(x.CreationTimestamp.Compare(y.CreationTimestamp.Time),
@@ -22,44 +22,49 @@ func (b *builder) splits() {
 	})
 	taken := map[mesh.ServiceKey]string{}
 	for _, split := range ordered {
-		b.split(split, taken)
+		b.split(split, taken, routes)
 	}
 }
 
-func (b *builder) split(split *splitv1alpha4.TrafficSplit, taken map[mesh.ServiceKey]string) {
+func (b *builder) split(split *splitv1alpha4.TrafficSplit, taken map[mesh.ServiceKey]string, routes routes) {
 	ref := mesh.ObjectRef{
 		Group: splitv1alpha4.GroupVersion.Group, Version: splitv1alpha4.GroupVersion.Version, Kind: "TrafficSplit",
 		Namespace: split.Namespace, Name: split.Name, Generation: split.Generation,
 	}
-	rootKey := mesh.ServiceKey{Namespace: split.Namespace, Name: split.Spec.Service}
 	if reason, message := refuseSplit(split); reason != "" {
 		b.find(refused(ref, reason, message))
 		return
 	}
-	if winner, ok := taken[rootKey]; ok {
-		b.find(accepted(ref))
-		b.find(mesh.Finding{
-			Object: ref, Type: heddlev1alpha1.ConditionConflicted, OK: true, Reason: heddlev1alpha1.ReasonOlderSplit,
-			Message: fmt.Sprintf("TrafficSplit %s is older and shares the traffic of Service %s; remove one of the two", winner, rootKey),
-		})
-		return
+	var refs problems
+	route := &mesh.Route{Origin: ref.String()}
+	uses := []mesh.ObjectRef{ref}
+	if len(split.Spec.Matches) > 0 {
+		var groups []mesh.ObjectRef
+		route.Matches, groups = routes.described(split, &refs)
+		uses = append(uses, groups...)
+	} else {
+		rootKey := mesh.ServiceKey{Namespace: split.Namespace, Name: split.Spec.Service}
+		if winner, ok := taken[rootKey]; ok {
+			b.find(accepted(ref))
+			b.find(mesh.Finding{
+				Object: ref, Type: heddlev1alpha1.ConditionConflicted, OK: true, Reason: heddlev1alpha1.ReasonOlderSplit,
+				Message: fmt.Sprintf("TrafficSplit %s is older and shares the traffic of Service %s; remove one of the two", winner, rootKey),
+			})
+			return
+		}
+		taken[rootKey] = split.Namespace + "/" + split.Name
 	}
-	taken[rootKey] = split.Namespace + "/" + split.Name
 	if reason, message := sharesNothing(split); reason != "" {
 		b.find(refused(ref, reason, message))
 	} else {
 		b.find(accepted(ref))
 	}
-	var refs problems
-	b.route(split, ref, &refs)
+	b.route(split, route, uses, &refs)
 	b.find(refs.resolvedRefs(ref))
 }
 
 // refuseSplit says why a split has no effect at all.
 func refuseSplit(split *splitv1alpha4.TrafficSplit) (reason, message string) {
-	if len(split.Spec.Matches) > 0 {
-		return heddlev1alpha1.ReasonUnsupported, "spec.matches: shares by match are not supported yet; remove the field to share all requests"
-	}
 	for i, backend := range split.Spec.Backends {
 		if backend.Weight < 0 {
 			return heddlev1alpha1.ReasonInvalidWeight,
@@ -69,111 +74,81 @@ func refuseSplit(split *splitv1alpha4.TrafficSplit) (reason, message string) {
 	return "", ""
 }
 
-// sharesNothing says why a split answers every request with 503. Giving them
-// to the root instead would undo what a weight of 0 says.
+// sharesNothing says why a split lets none of its requests through. Giving
+// them to the root instead would undo what a weight of 0 says.
 func sharesNothing(split *splitv1alpha4.TrafficSplit) (reason, message string) {
+	const consequence = "spec.backends: every request of the split is answered with 503; "
 	switch {
 	case len(split.Spec.Backends) == 0:
-		return heddlev1alpha1.ReasonNoBackends, "spec.backends: every request is answered with 503; name at least one Service"
+		return heddlev1alpha1.ReasonNoBackends, consequence + "name at least one Service"
 	case !slices.ContainsFunc(split.Spec.Backends, func(b splitv1alpha4.TrafficSplitBackend) bool { return b.Weight > 0 }):
-		return heddlev1alpha1.ReasonAllWeightsZero, "spec.backends: every request is answered with 503; give one Service a weight above 0"
+		return heddlev1alpha1.ReasonAllWeightsZero, consequence + "give one Service a weight above 0"
 	}
 	return "", ""
 }
 
-// route puts the split's shares on the ports of its root.
-func (b *builder) route(split *splitv1alpha4.TrafficSplit, ref mesh.ObjectRef, refs *problems) {
+// described returns the matches of all groups that the split names, and the
+// groups. What can't be resolved describes no request: a split that has a
+// reference wrong must not act on every request instead of a few.
+func (r routes) described(split *splitv1alpha4.TrafficSplit, refs *problems) (matches []mesh.HTTPMatch, groups []mesh.ObjectRef) {
+	for i, match := range split.Spec.Matches {
+		group := specsv1alpha4.GroupVersion.Group
+		if match.APIGroup != nil && *match.APIGroup != "" {
+			group = *match.APIGroup
+		}
+		if match.Kind != splitv1alpha4.KindHTTPRouteGroup || group != specsv1alpha4.GroupVersion.Group {
+			refs.add(heddlev1alpha1.ReasonInvalidKind,
+				"spec.matches[%d]: %s of %s is not HTTPRouteGroup of %s and matches nothing", i, match.Kind, group, specsv1alpha4.GroupVersion.Group)
+			continue
+		}
+		found, ok := r.http[split.Namespace+"/"+match.Name]
+		switch {
+		case !ok:
+			refs.add(heddlev1alpha1.ReasonRouteNotFound,
+				"spec.matches[%d]: there is no HTTPRouteGroup %s/%s, which matches nothing; create it", i, split.Namespace, match.Name)
+			continue
+		case len(found) == 0:
+			refs.add(heddlev1alpha1.ReasonMatchNotFound,
+				"spec.matches[%d]: HTTPRouteGroup %s/%s has no usable match and matches nothing", i, split.Namespace, match.Name)
+		}
+		matches = append(matches, found...)
+		groups = append(groups, r.refs[routeKey{splitv1alpha4.KindHTTPRouteGroup, split.Namespace, match.Name}])
+	}
+	return matches, groups
+}
+
+// route puts the split's route on the ports of its root. The objects in uses
+// have part in it.
+func (b *builder) route(split *splitv1alpha4.TrafficSplit, route *mesh.Route, uses []mesh.ObjectRef, refs *problems) {
 	rootKey := mesh.ServiceKey{Namespace: split.Namespace, Name: split.Spec.Service}
 	root := b.snapshot.Services[rootKey]
 	if root == nil {
 		refs.add(heddlev1alpha1.ReasonServiceNotFound, "spec.service: there is no Service %s with a TCP port; create it or name another", rootKey)
 		return
 	}
+	byMatch := len(split.Spec.Matches) > 0
 	routed := make([]*mesh.Port, 0, len(root.Ports))
 	for _, port := range root.Ports {
 		with := *port
-		if port.Protocol == mesh.ProtocolTCP {
-			refs.add(heddlev1alpha1.ReasonUnsupported,
-				"spec.service: port %d is TCP, and connections are not shared: they go to the Service itself", port.Number)
-		} else {
-			with.Route = b.share(split, port, refs)
-			b.usePort(ref, port.Key)
-		}
 		routed = append(routed, &with)
-	}
-	b.snapshot.Services[rootKey] = &mesh.Service{Key: root.Key, Addresses: root.Addresses, Ports: routed}
-}
-
-// share shares one port among the backends that have it.
-func (b *builder) share(split *splitv1alpha4.TrafficSplit, port *mesh.Port, refs *problems) *mesh.Route {
-	route := &mesh.Route{Origin: "TrafficSplit " + split.Namespace + "/" + split.Name}
-	var weights []uint64
-	for _, backend := range split.Spec.Backends {
-		key := mesh.PortKey{Service: mesh.ServiceKey{Namespace: split.Namespace, Name: backend.Service}, Port: port.Number}
-		found, missing := b.backend(key, backend.Weight > 0, refs)
-		if !found {
+		if byMatch && port.Protocol == mesh.ProtocolTCP {
+			refs.add(heddlev1alpha1.ReasonPortMismatch,
+				"spec.matches: port %d of Service %s is TCP, and connections match nothing", port.Number, rootKey)
 			continue
 		}
-		route.Shares = append(route.Shares, mesh.Share{Backend: key, Missing: missing})
-		weights = append(weights, uint64(backend.Weight))
-	}
-	for i, weight := range Scale(weights) {
-		route.Shares[i].Weight = weight
-	}
-	return route
-}
-
-// backend judges one backend for one port: whether it has a share there, and
-// whether that share is an error.
-func (b *builder) backend(key mesh.PortKey, weighs bool, refs *problems) (found, missing bool) {
-	consequence := "it has no share to lose"
-	if weighs {
-		consequence = "its share of the requests is answered with 500"
-	}
-	service := b.snapshot.Services[key.Service]
-	if service == nil {
-		refs.add(heddlev1alpha1.ReasonBackendNotFound,
-			"spec.backends: there is no Service %s with a TCP port, %s; create it", key.Service, consequence)
-		return true, true
-	}
-	at := slices.IndexFunc(service.Ports, func(p *mesh.Port) bool { return p.Number == key.Port })
-	switch {
-	case at < 0:
-		refs.add(heddlev1alpha1.ReasonPortMismatch,
-			"spec.backends: Service %s has no port %d, so it gets nothing of that port", key.Service, key.Port)
-		return false, false
-	case service.Ports[at].Protocol == mesh.ProtocolTCP:
-		refs.add(heddlev1alpha1.ReasonPortMismatch,
-			"spec.backends: port %d of Service %s is TCP and takes no requests, %s; set its appProtocol to http", key.Port, key.Service, consequence)
-		return true, true
-	}
-	return true, false
-}
-
-// Scale brings weights down until their sum fits WeightedCluster's limit of
-// 2^32-1. Shares keep their proportion; one that is not zero does not become
-// zero.
-func Scale(weights []uint64) []uint32 {
-	var sum, carry uint64
-	for _, w := range weights {
-		var c uint64
-		sum, c = bits.Add64(sum, w, 0)
-		carry += c
-	}
-	out := make([]uint32, len(weights))
-	if carry == 0 && sum <= math.MaxUint32 {
-		for i, w := range weights {
-			out[i] = uint32(w)
+		own := *route
+		own.Shares = b.share(split, port, refs)
+		switch {
+		case !byMatch:
+			with.Route = &own
+		case len(route.Matches) > 0:
+			with.Matched = append(slices.Clone(port.Matched), &own)
+		default:
+			continue
 		}
-		return out
-	}
-	total := float64(sum) + float64(carry)*math.Pow(2, 64)
-	// Room is left for every share that is rounded up.
-	room := float64(math.MaxUint32 - len(weights))
-	for i, w := range weights {
-		if w > 0 {
-			out[i] = max(1, uint32(float64(w)/total*room))
+		for _, ref := range uses {
+			b.usePort(ref, port.Key)
 		}
 	}
-	return out
+	b.snapshot.Services[rootKey] = &mesh.Service{Key: root.Key, Addresses: root.Addresses, Ports: routed}
 }

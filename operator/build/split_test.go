@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 
 	heddlev1alpha1 "github.com/heddle-mesh/heddle/crds/heddle/v1alpha1"
 	splitv1alpha4 "github.com/heddle-mesh/heddle/crds/smi/split/v1alpha4"
@@ -182,10 +183,11 @@ func TestSplits(t *testing.T) {
 			want:     []mesh.Share{share("v1", 1), missing(share("v2", 1))},
 			says:     []say{good, {"!ResolvedRefs PortMismatch", "port 80 of Service shop/v2 is TCP and takes no requests"}},
 		},
-		"connections to a root whose port is TCP are not shared": {
-			services: []*corev1.Service{service("web", "10.96.0.1", tcp), v1},
-			split:    split("s", "v1=1"),
-			says:     []say{good, {"!ResolvedRefs Unsupported", "port 80 is TCP"}},
+		"connections to a root whose port is TCP are shared": {
+			services: []*corev1.Service{service("web", "10.96.0.1", tcp), service("v1", "10.96.0.2", tcp), v2},
+			split:    split("s", "v1=1", "v2=3", "typo=1"),
+			want:     []mesh.Share{share("v1", 1), share("v2", 3), missing(share("typo", 1))},
+			says:     []say{good, {"!ResolvedRefs BackendNotFound", "shop/typo with a TCP port, its share of the connections is closed"}},
 		},
 		"all that is wrong is said, the first gives the reason": {
 			services: []*corev1.Service{web, service("v2", "10.96.0.3", corev1.ServicePort{Port: 81})},
@@ -196,14 +198,6 @@ func TestSplits(t *testing.T) {
 		"a negative weight refuses the split": {
 			split: split("s", "v1=2", "v2=-1"),
 			says:  []say{{"!Accepted InvalidWeight", "spec.backends[1].weight: -1 is negative"}},
-		},
-		"matches refuse the split": {
-			split: func() *splitv1alpha4.TrafficSplit {
-				s := split("s", "v1=1")
-				s.Spec.Matches = []splitv1alpha4.TrafficSplitMatch{{Kind: "HTTPRouteGroup", Name: "x"}}
-				return s
-			}(),
-			says: []say{{"!Accepted Unsupported", "spec.matches"}},
 		},
 		"the largest weights keep their proportion": {
 			split: split("s", fmt.Sprint("v1=", math.MaxInt), fmt.Sprint("v2=", math.MaxInt)),
@@ -217,7 +211,9 @@ func TestSplits(t *testing.T) {
 			if tc.services == nil {
 				tc.services = []*corev1.Service{web, v1, v2}
 			}
-			snapshot, findings := built(t, Objects{Services: tc.services, TrafficSplits: []*splitv1alpha4.TrafficSplit{tc.split}})
+			snapshot, findings := built(t, Objects{
+				Services: tc.services, EndpointSlices: backing(tc.services...), TrafficSplits: []*splitv1alpha4.TrafficSplit{tc.split},
+			})
 			var want *mesh.Route
 			if tc.want != nil {
 				want = &mesh.Route{Origin: "TrafficSplit shop/s", Shares: tc.want}
@@ -244,10 +240,11 @@ func TestSplits(t *testing.T) {
 func TestASplitSharesEveryPortOfItsRoot(t *testing.T) {
 	t.Parallel()
 	ports := []corev1.ServicePort{{Name: "http", Port: 80}, {Name: "admin", Port: 81}, {Name: "tcp-raw", Port: 82}}
+	services := []*corev1.Service{
+		service("web", "10.96.0.1", ports...), service("v1", "10.96.0.2", ports...), service("v2", "10.96.0.3", ports[0]),
+	}
 	snapshot, findings := built(t, Objects{
-		Services: []*corev1.Service{
-			service("web", "10.96.0.1", ports...), service("v1", "10.96.0.2", ports...), service("v2", "10.96.0.3", ports[0]),
-		},
+		Services: services, EndpointSlices: backing(services...),
 		TrafficSplits: []*splitv1alpha4.TrafficSplit{split("s", "v1=1", "v2=3")},
 	})
 	const origin = "TrafficSplit shop/s"
@@ -258,13 +255,15 @@ func TestASplitSharesEveryPortOfItsRoot(t *testing.T) {
 		{Key: portKey("web", 81), Number: 81, Name: "admin", Route: &mesh.Route{
 			Origin: origin, Shares: []mesh.Share{{Backend: portKey("v1", 81), Weight: 1}},
 		}},
-		{Key: portKey("web", 82), Number: 82, Name: "tcp-raw", Protocol: mesh.ProtocolTCP},
+		{Key: portKey("web", 82), Number: 82, Name: "tcp-raw", Protocol: mesh.ProtocolTCP, Route: &mesh.Route{
+			Origin: origin, Shares: []mesh.Share{{Backend: portKey("v1", 82), Weight: 1}},
+		}},
 	}
 	if diff := cmp.Diff(want, snapshot.Services[mesh.ServiceKey{Namespace: ns, Name: "web"}].Ports); diff != "" {
 		t.Errorf("ports (-want +got):\n%s", diff)
 	}
 	said(t, findings, splitRef("s"), good,
-		say{"!ResolvedRefs PortMismatch", "Service shop/v2 has no port 81, so it gets nothing of that port; spec.service: port 82 is TCP"})
+		say{"!ResolvedRefs PortMismatch", "Service shop/v2 has no port 81, so it gets nothing of that port; spec.backends: Service shop/v2 has no port 82"})
 }
 
 func TestABackendIsMissedOnce(t *testing.T) {
@@ -311,10 +310,8 @@ func TestOfSeveralSplitsOnOneRootTheOldestActs(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			snapshot, findings := built(t, Objects{
-				Services:      []*corev1.Service{service("web", "10.96.0.1"), service("v1", "10.96.0.2"), service("v2", "10.96.0.3")},
-				TrafficSplits: tc.splits,
-			})
+			services := []*corev1.Service{service("web", "10.96.0.1"), service("v1", "10.96.0.2"), service("v2", "10.96.0.3")}
+			snapshot, findings := built(t, Objects{Services: services, EndpointSlices: backing(services...), TrafficSplits: tc.splits})
 			want := &mesh.Route{Origin: "TrafficSplit shop/winner", Shares: []mesh.Share{share("v2", 1)}}
 			if diff := cmp.Diff(want, snapshot.Services[mesh.ServiceKey{Namespace: ns, Name: "web"}].Ports[0].Route); diff != "" {
 				t.Errorf("route (-want +got):\n%s", diff)
@@ -347,10 +344,11 @@ func TestSplitsAreNotFollowed(t *testing.T) {
 	t.Parallel()
 	second := split("b", "v3=100")
 	second.Spec.Service = "v2"
+	services := []*corev1.Service{
+		service("web", "10.96.0.1"), service("v1", "10.96.0.2"), service("v2", "10.96.0.3"), service("v3", "10.96.0.4"),
+	}
 	snapshot, findings := built(t, Objects{
-		Services: []*corev1.Service{
-			service("web", "10.96.0.1"), service("v1", "10.96.0.2"), service("v2", "10.96.0.3"), service("v3", "10.96.0.4"),
-		},
+		Services: services, EndpointSlices: backing(services...),
 		TrafficSplits: []*splitv1alpha4.TrafficSplit{split("a", "v1=80", "v2=20"), second},
 	})
 	routes := map[string]*mesh.Route{}
@@ -368,4 +366,47 @@ func TestSplitsAreNotFollowed(t *testing.T) {
 	}
 	said(t, findings, splitRef("a"), good, complete)
 	said(t, findings, splitRef("b"), good, complete)
+}
+
+// Shares stay as declared whatever stands behind them; the split says so when
+// that is nothing.
+func TestABackendWithoutEndpointsKeepsItsShare(t *testing.T) {
+	t.Parallel()
+	tcp := corev1.ServicePort{Name: "tcp-raw", Port: 81}
+	web, v1 := service("web", "10.96.0.1", corev1.ServicePort{Name: "http", Port: 80}, tcp), service("v1", "10.96.0.2", corev1.ServicePort{Name: "http", Port: 80}, tcp)
+	ready := backing(v1)
+	tests := map[string]struct {
+		split  *splitv1alpha4.TrafficSplit
+		slices []*discoveryv1.EndpointSlice
+		says   say
+	}{
+		"nothing is ready": {split("s", "v1=1"), nil, say{"!ResolvedRefs BackendNoEndpoints",
+			"nothing is ready behind port 80 of Service shop/v1, its share of the requests is answered with 503; start a pod that its selector finds; " +
+				"spec.backends: nothing is ready behind port 81 of Service shop/v1, its share of the connections is closed"}},
+		"its share is nothing":  {split("s", "v1=0", "web=1"), backing(web), complete},
+		"one is ready":          {split("s", "v1=1"), ready, complete},
+		"one is ready to drain": {split("s", "v1=1"), onlyDraining(ready), complete},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			snapshot, findings := built(t, Objects{
+				Services: []*corev1.Service{web, v1}, EndpointSlices: tc.slices, TrafficSplits: []*splitv1alpha4.TrafficSplit{tc.split},
+			})
+			if got := snapshot.Services[mesh.ServiceKey{Namespace: ns, Name: "web"}].Ports[0].Route.Shares[0]; got.Missing {
+				t.Errorf("share %+v", got)
+			}
+			said(t, findings, splitRef("s"), good, tc.says)
+		})
+	}
+}
+
+func onlyDraining(slicesOf []*discoveryv1.EndpointSlice) []*discoveryv1.EndpointSlice {
+	out := copies(slicesOf)
+	for _, s := range out {
+		for i := range s.Endpoints {
+			draining(&s.Endpoints[i])
+		}
+	}
+	return out
 }

@@ -19,15 +19,19 @@ func TestUses(t *testing.T) {
 	elsewhere := target("elsewhere")
 	elsewhere.Spec.Destination.Namespace = "other"
 	got, _ := Build(Objects{
-		Services:        []*corev1.Service{service("web", "10.0.0.1", corev1.ServicePort{Name: "a", Port: 80}, corev1.ServicePort{Name: "tcp-b", Port: 81}), service("v1", "10.0.0.2")},
-		TrafficSplits:   []*splitv1alpha4.TrafficSplit{second, split("first", "v1=1")},
+		Services: []*corev1.Service{service("web", "10.0.0.1", corev1.ServicePort{Name: "a", Port: 80}, corev1.ServicePort{Name: "tcp-b", Port: 81}), service("v1", "10.0.0.2")},
+		TrafficSplits: []*splitv1alpha4.TrafficSplit{
+			second, split("first", "v1=1"), matching(split("beta", "v1=1"), "idle"), matching(split("dangling", "v1=1"), "nowhere"),
+		},
 		TrafficTargets:  []*accessv1alpha3.TrafficTarget{target("t", byHTTP("g"), byTCP("nowhere")), target("u", byHTTP("g")), elsewhere},
-		HTTPRouteGroups: []*specsv1alpha4.HTTPRouteGroup{group("g"), group("idle")},
+		HTTPRouteGroups: []*specsv1alpha4.HTTPRouteGroup{group("g"), group("idle", specsv1alpha4.HTTPMatch{Name: "all"})},
 	}, nil)
 	web := mesh.Use{Identities: []mesh.Identity{identity("web")}}
 	want := map[mesh.ObjectRef]mesh.Use{
-		splitRef("first"): {Ports: []mesh.PortKey{portKey("web", 80)}}, targetRef("t"): web, targetRef("u"): web,
-		specRef(ns, "g", "HTTPRouteGroup", 1): web,
+		splitRef("first"): {Ports: []mesh.PortKey{portKey("web", 80), portKey("web", 81)}}, targetRef("t"): web, targetRef("u"): web,
+		specRef(ns, "g", "HTTPRouteGroup", 1):    web,
+		splitRef("beta"):                         {Ports: []mesh.PortKey{portKey("web", 80)}},
+		specRef(ns, "idle", "HTTPRouteGroup", 1): {Ports: []mesh.PortKey{portKey("web", 80)}},
 	}
 	if diff := cmp.Diff(want, got.Uses); diff != "" {
 		t.Error(diff)

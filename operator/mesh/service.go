@@ -33,10 +33,16 @@ type Port struct {
 	Number   uint16
 	Name     string
 	Protocol Protocol
-	// Route says where requests to the port go. Nil means to its own
-	// endpoints, as it is wherever Protocol is ProtocolTCP.
+	// Matched take the requests that they describe, the first that does. Only
+	// requests are described, so there are none where Protocol is ProtocolTCP.
+	Matched []*Route
+	// Route says where the other requests go, and connections that are none.
+	// Nil means to the port's own endpoints.
 	Route *Route
 }
+
+// Split is true if a route shares what is for the port.
+func (p *Port) Split() bool { return p.Route != nil || len(p.Matched) > 0 }
 
 // PortKey names a service port.
 type PortKey struct {
@@ -49,12 +55,16 @@ func (k PortKey) String() string {
 	return k.Service.String() + "/" + strconv.Itoa(int(k.Port))
 }
 
-// Route shares the requests to one port among backends.
+// Route shares the requests to one port among backends, or the connections.
 type Route struct {
 	// Origin names the object the route comes from, for people.
 	Origin string
+	// Matches describe the requests that a route of Port.Matched takes; one
+	// must hold. Port.Route has none.
+	Matches []HTTPMatch
 	// Shares add up to at most 2^32-1 (RouteAction.weighted_clusters). If
-	// they add up to nothing the port answers 503.
+	// they add up to nothing requests are answered with 503 and connections
+	// are closed.
 	Shares []Share
 }
 
@@ -67,13 +77,13 @@ func (r *Route) Total() uint64 {
 	return sum
 }
 
-// Share is the part of the requests that one backend gets.
+// Share is the part that one backend gets.
 type Share struct {
 	Backend PortKey
 	Weight  uint32
 	// Missing is true when there is no such Service, or its port takes no
-	// requests; its share is answered with 500 and never given to another
-	// backend.
+	// requests; its share is answered with 500, or closed, and never given to
+	// another backend.
 	Missing bool
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/heddle-mesh/heddle/operator/mesh"
 	"github.com/heddle-mesh/heddle/sidecar/endpoints"
@@ -142,11 +143,22 @@ func (s *step) host(dst netip.AddrPort) {
 		s.drop(xds.TypeVirtualHost, name)
 		return
 	}
-	origin := "Service " + port.Key.Service.String()
-	if port.Route != nil {
-		origin = port.Route.Origin
+	s.put(xds.TypeVirtualHost, name, originOf(port), envoy.ServiceHost(dst, port))
+}
+
+// originOf names the objects that say where what is for the port goes.
+func originOf(port *mesh.Port) string {
+	if !port.Split() {
+		return "Service " + port.Key.Service.String()
 	}
-	s.put(xds.TypeVirtualHost, name, origin, envoy.ServiceHost(dst, port))
+	var origins []string
+	for _, route := range port.Matched {
+		origins = append(origins, route.Origin)
+	}
+	if port.Route != nil {
+		origins = append(origins, port.Route.Origin)
+	}
+	return strings.Join(origins, ", ")
 }
 
 func (s *step) workloads() {

@@ -127,16 +127,26 @@ func randomService(t *rapid.T, key mesh.ServiceKey) *mesh.Service {
 			Protocol: pick(t, "protocol", []mesh.Protocol{mesh.ProtocolDetect, mesh.ProtocolHTTP, mesh.ProtocolTCP}),
 		}
 		if rapid.Bool().Draw(t, "split") {
-			port.Route = &mesh.Route{Origin: pick(t, "origin", []string{"TrafficSplit shop/a", "TrafficSplit shop/b"})}
-			for range rapid.IntRange(0, 3).Draw(t, "backends") {
-				port.Route.Shares = append(port.Route.Shares, mesh.Share{
-					Backend: mesh.PortKey{Service: serviceKey(t), Port: number}, Weight: rapid.Uint32Range(0, 2).Draw(t, "weight"),
-				})
-			}
+			port.Route = randomRoute(t, number)
+		}
+		if port.Protocol != mesh.ProtocolTCP && rapid.Bool().Draw(t, "split by match") {
+			route := randomRoute(t, number)
+			route.Matches = []mesh.HTTPMatch{{PathRegex: pick(t, "path", []string{"", "/beta"})}}
+			port.Matched = append(port.Matched, route)
 		}
 		service.Ports = append(service.Ports, port)
 	}
 	return service
+}
+
+func randomRoute(t *rapid.T, number uint16) *mesh.Route {
+	route := &mesh.Route{Origin: pick(t, "origin", []string{"TrafficSplit shop/a", "TrafficSplit shop/b"})}
+	for range rapid.IntRange(0, 3).Draw(t, "backends") {
+		route.Shares = append(route.Shares, mesh.Share{
+			Backend: mesh.PortKey{Service: serviceKey(t), Port: number}, Weight: rapid.Uint32Range(0, 2).Draw(t, "weight"),
+		})
+	}
+	return route
 }
 
 func randomEndpoints(t *rapid.T, key mesh.PortKey) *mesh.EndpointSet {

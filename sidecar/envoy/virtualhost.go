@@ -2,9 +2,12 @@ package envoy
 
 import (
 	"net/netip"
+	"regexp"
+	"strings"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/heddle-mesh/heddle/operator/mesh"
@@ -13,25 +16,35 @@ import (
 // ServiceHost returns the virtual host of a service port at one of its
 // addresses.
 func ServiceHost(addr netip.AddrPort, port *mesh.Port) *routev3.VirtualHost {
-	return outboundHost(VirtualHost(addr), addr.String(), serviceRoute(port))
+	var routes []*routev3.Route
+	for _, matched := range port.Matched {
+		for _, match := range matched.Matches {
+			routes = append(routes, sharedRoute(requestMatch(match), matched))
+		}
+	}
+	return outboundHost(VirtualHost(addr), addr.String(), append(routes, lastRoute(port))...)
 }
 
 // EmptyHost returns the virtual host that PlaceholderHost names.
 func EmptyHost() *routev3.VirtualHost {
-	return outboundHost(PlaceholderHost, "heddle.invalid", unavailable("no such destination"))
+	return outboundHost(PlaceholderHost, "heddle.invalid", unavailable(anyPath(), "no such destination"))
 }
 
-func serviceRoute(port *mesh.Port) *routev3.Route {
-	if port.Route == nil {
-		return &routev3.Route{Match: anyPath(), Action: &routev3.Route_Route{Route: outboundAction(&routev3.RouteAction{
-			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: HTTPCluster(port.Key)},
-		})}}
+func lastRoute(port *mesh.Port) *routev3.Route {
+	if port.Route != nil {
+		return sharedRoute(anyPath(), port.Route)
 	}
-	if port.Route.Total() == 0 {
-		return unavailable("no backend has a weight")
+	return &routev3.Route{Match: anyPath(), Action: &routev3.Route_Route{Route: outboundAction(&routev3.RouteAction{
+		ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: HTTPCluster(port.Key)},
+	})}}
+}
+
+func sharedRoute(match *routev3.RouteMatch, route *mesh.Route) *routev3.Route {
+	if route.Total() == 0 {
+		return unavailable(match, "no backend has a weight")
 	}
 	weighted := &routev3.WeightedCluster{}
-	for _, share := range port.Route.Shares {
+	for _, share := range route.Shares {
 		if share.Weight == 0 {
 			continue
 		}
@@ -40,19 +53,52 @@ func serviceRoute(port *mesh.Port) *routev3.Route {
 			Weight: wrapperspb.UInt32(share.Weight),
 		})
 	}
-	return &routev3.Route{Match: anyPath(), Action: &routev3.Route_Route{Route: outboundAction(&routev3.RouteAction{
+	return &routev3.Route{Match: match, Action: &routev3.Route_Route{Route: outboundAction(&routev3.RouteAction{
 		ClusterSpecifier: &routev3.RouteAction_WeightedClusters{WeightedClusters: weighted},
 		// A backend that doesn't exist keeps its share as an error.
 		ClusterNotFoundResponseCode: routev3.RouteAction_INTERNAL_SERVER_ERROR,
 	})}}
 }
 
+// requestMatch describes requests to the routes of the caller's own side. It
+// chooses among backends and admits nobody, so it takes paths as they are sent;
+// the query is no part of them.
+func requestMatch(match mesh.HTTPMatch) *routev3.RouteMatch {
+	out := anyPath()
+	if match.PathRegex != "" {
+		out.PathSpecifier = &routev3.RouteMatch_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: match.PathRegex}}
+	}
+	if len(match.Methods) > 0 {
+		names := make([]string, 0, len(match.Methods))
+		for _, method := range match.Methods {
+			names = append(names, regexp.QuoteMeta(method))
+		}
+		out.Headers = append(out.Headers, regexHeader(":method", strings.Join(names, "|")))
+	}
+	for _, header := range match.Headers {
+		if header.Regex == "" {
+			// Envoy takes no empty expression; one matches the empty value.
+			out.Headers = append(out.Headers, exactHeader(header.Name, ""))
+			continue
+		}
+		out.Headers = append(out.Headers, regexHeader(header.Name, header.Regex))
+	}
+	return out
+}
+
+// regexHeader holds for a value that all of the expression matches.
+func regexHeader(name, regex string) *routev3.HeaderMatcher {
+	return &routev3.HeaderMatcher{Name: name, HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{
+		StringMatch: &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: regex}}},
+	}}
+}
+
 func anyPath() *routev3.RouteMatch {
 	return &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}}
 }
 
-func unavailable(why string) *routev3.Route {
-	return directResponse(anyPath(), 503, "heddle: "+why+"\n")
+func unavailable(match *routev3.RouteMatch, why string) *routev3.Route {
+	return directResponse(match, 503, "heddle: "+why+"\n")
 }
 
 func directResponse(match *routev3.RouteMatch, status uint32, body string) *routev3.Route {

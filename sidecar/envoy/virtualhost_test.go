@@ -16,6 +16,24 @@ func hostGoldens() map[string]golden {
 		"host-split-no-weight":   split(mesh.Share{Backend: cart}, mesh.Share{Backend: cartV2}),
 		"host-split-missing-backend": split(
 			mesh.Share{Backend: cart, Weight: 50}, mesh.Share{Backend: portKey("gone", 80), Weight: 50, Missing: true}),
+		"host-split-by-match": {resource: ServiceHost(cartIP, &mesh.Port{
+			Key: cart, Number: 80,
+			Matched: []*mesh.Route{
+				{
+					Matches: []mesh.HTTPMatch{
+						{Methods: []string{"GET", "HEAD"}, PathRegex: "/beta(/.*)?"},
+						{Headers: []mesh.HeaderMatch{{Name: "x-beta", Regex: "yes|1"}, {Name: "x-empty"}}},
+					},
+					Shares: []mesh.Share{{Backend: cartV2, Weight: 1}},
+				},
+				{Matches: []mesh.HTTPMatch{{}}, Shares: []mesh.Share{{Backend: cart}}},
+			},
+			Route: &mesh.Route{Shares: []mesh.Share{{Backend: cart, Weight: 90}, {Backend: cartV2, Weight: 10}}},
+		})},
+		"host-split-by-match-else-own": {resource: ServiceHost(cartIP, &mesh.Port{
+			Key: cart, Number: 80,
+			Matched: []*mesh.Route{{Matches: []mesh.HTTPMatch{{PathRegex: "/beta"}}, Shares: []mesh.Share{{Backend: cartV2, Weight: 1}}}},
+		})},
 		"routes-outbound": {resource: OutboundRoutes()},
 	}
 }

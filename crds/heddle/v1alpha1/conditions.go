@@ -27,7 +27,8 @@ const (
 	ReasonProgrammed = "Programmed"
 )
 
-// Reasons for Accepted=False: nothing of the object has an effect.
+// Reasons for Accepted=False: the object has no effect, or, with NoBackends and
+// AllWeightsZero, none but that requests are refused.
 const (
 	// ReasonInvalid: a field has a value that can't be used.
 	ReasonInvalid = "Invalid"
