@@ -56,7 +56,7 @@ func FuzzNormalise(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, target string) {
-		if !strings.HasPrefix(target, "/") {
+		if malformed(Request{Protocol: HTTP2, Method: "GET", Target: target, Authority: "a"}) != "" {
 			return
 		}
 		once := normalise(target)
