@@ -86,6 +86,10 @@ uninstall-crds: ## Remove the CRDs, and with them every TrafficSplit, TrafficTar
 test: ## Everything: lint, arch, unit with -race, golden, envoy, envtest, e2e on the lab
 	@go run ./tests/suite $(if $(PARTS),-only "$(PARTS)")
 
+.PHONY: test-long
+test-long: ## 100,000 random policy decisions, the model against a stock Envoy
+	@HEDDLE_LONG=1 go run ./tests/suite -only envoy
+
 .PHONY: lint
 lint: ## gofmt, go vet and golangci-lint
 	@go run ./tests/suite -only lint

@@ -211,8 +211,9 @@ func echo2(conn io.Writer, r io.Reader, kind string) {
 			for _, h := range [][2]string{{":status", "200"}, {strings.ToLower(backendHeader), kind}} {
 				_ = encoder.WriteField(hpack.HeaderField{Name: h[0], Value: h[1]})
 			}
-			if framer.WriteHeaders(http2.HeadersFrameParam{StreamID: f.StreamID, BlockFragment: block.Bytes(), EndHeaders: true}) != nil ||
-				framer.WriteData(f.StreamID, true, []byte(target+"\n"+pathOf(target))) != nil {
+			headOnly := f.PseudoValue("method") == http.MethodHead
+			if framer.WriteHeaders(http2.HeadersFrameParam{StreamID: f.StreamID, BlockFragment: block.Bytes(), EndHeaders: true, EndStream: headOnly}) != nil ||
+				!headOnly && framer.WriteData(f.StreamID, true, []byte(target+"\n"+pathOf(target))) != nil {
 				return
 			}
 		}

@@ -278,8 +278,9 @@ func (c *client) read2() (answer, error) {
 func read(status int, header http.Header, body []byte) answer {
 	a := answer{status: status, backend: header.Get(backendHeader)}
 	switch {
-	case a.backend != "":
+	case a.backend != "" && status == http.StatusOK:
 		a.target, a.path, _ = strings.Cut(string(body), "\n")
+	case a.backend != "": // a redirect of the backend's own
 	case strings.HasPrefix(header.Get("Server"), "nginx"):
 		a.backend = "nginx, in its own name,"
 	case strings.Contains(header.Get("Content-Type"), "charset"):

@@ -20,7 +20,7 @@ func (s *sidecar) client(t fataler, r explain.Request) *client {
 	if r.To != (mesh.PortKey{}) {
 		to = netip.AddrPortFrom(s.snapshot.Services[r.To.Service].Addresses[0], r.To.Port)
 	}
-	if r.From.Outside || r.To != (mesh.PortKey{}) {
+	if r.From.Outside || netip.MustParsePrefix(servicesAt).Contains(to.Addr()) {
 		return &client{dial: func() (net.Conn, error) { return dialPlain(to) }}
 	}
 	alpn := "heddle"
@@ -38,8 +38,9 @@ func difference(d explain.Decision, r explain.Request, a answer) string {
 	if outcome == explain.BadRequest && r.Protocol == explain.HTTP2 && a.outcome == explain.Closed {
 		return ""
 	}
-	var paths []string
+	var paths, backends []string
 	for _, b := range d.Branches {
+		backends = append(backends, b.Backend.Service.Name)
 		for _, v := range b.Verdicts {
 			if v.Outcome == explain.Admitted {
 				paths = append(paths, v.Path)
@@ -52,14 +53,16 @@ func difference(d explain.Decision, r explain.Request, a answer) string {
 	switch {
 	case outcome != a.outcome:
 		return fmt.Sprintf("the model says %s, the proxy did: %s", d.Outcome, a)
-	case a.outcome == explain.Admitted && a.target != "" && !slices.Contains(paths, a.target):
+	case a.outcome == explain.Admitted && a.target != "" && !slices.Contains(paths, "") && !slices.Contains(paths, a.target):
 		return fmt.Sprintf("the model says %s gets %q, the proxy did: %s", a.backend, paths, a)
+	case a.backend != "" && d.Split != "" && !slices.Contains(backends, a.backend):
+		return fmt.Sprintf("the model says one of %q answers, the proxy did: %s", backends, a)
 	}
 	return ""
 }
 
 // bypass says how the backend, by its own reading of the path, was made to act
-// on what the policy does not admit, or "". Lines feeds are no way around.
+// on what the policy does not admit, or "". Line feeds are no way around.
 func bypass(policy *mesh.Policy, r explain.Request, port uint16, a answer) string {
 	if a.backend == "" || a.path == "" || !policy.Closed {
 		return ""
@@ -89,6 +92,9 @@ func covers(m mesh.HTTPMatch, r explain.Request, path string) bool {
 	}
 	for _, want := range m.Headers {
 		var values []string
+		if want.Name == "host" {
+			values = append(values, r.Authority)
+		}
 		for _, h := range r.Headers {
 			if strings.EqualFold(h.Name, want.Name) {
 				values = append(values, h.Value)

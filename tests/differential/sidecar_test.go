@@ -100,7 +100,8 @@ func startSidecar(t *testing.T, snapshot *mesh.Snapshot) *sidecar {
 	if err := os.WriteFile(config, fmt.Appendf(nil, bootstrap, csr, socket), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), binary, "-c", config, "--log-level", "warning", "--concurrency", "1", "--disable-hot-restart")
+	cmd := exec.CommandContext(t.Context(), binary, "-c", config, "--log-level", "warning", "--concurrency", "1", "--disable-hot-restart",
+		"--drain-time-s", "45", "--drain-strategy", "immediate") // as the injected sidecar has it
 	cmd.Stdout, cmd.Stderr = &s.log, &s.log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

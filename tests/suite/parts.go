@@ -148,17 +148,17 @@ func goldenUpdatePart(t tree) part {
 
 // envoyPart is for tests that run a stock Envoy, which the lab fetches.
 func envoyPart(t tree) part {
-	p := part{name: "envoy", about: "what the operator delivers, taken by a stock Envoy"}
-	pkgs := t.under(dirEnvoy)
+	p := part{name: "envoy", about: "what the operator delivers, taken by a stock Envoy, and held against the model"}
+	pkgs := slices.Concat(t.under(dirEnvoy), t.under(dirDifferential))
 	if len(pkgs) == 0 {
-		p.skipped = "no tests under tests/xds"
+		p.skipped = "no tests under tests/xds or tests/differential"
 		return p
 	}
 	if t.lab {
 		// Making the assets fetches Envoy along.
 		p.steps = append(p.steps, lab("envtest-assets"))
 	}
-	p.steps = append(p.steps, goTest(pkgs...))
+	p.steps = append(p.steps, goTest(append([]string{"-timeout", "2h"}, pkgs...)...))
 	return p
 }
 

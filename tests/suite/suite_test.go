@@ -56,12 +56,14 @@ func TestPlanPutsEveryPackageInExactlyOnePart(t *testing.T) {
 		{path: "m/tests/arch"},
 		{path: "m/tests/envtest/crd"},
 		{path: "m/tests/xds"},
+		{path: "m/tests/differential"},
 		{path: "m/tests/e2e"},
 		{path: "m/tests/e2etools"},
 	}}
 	want := map[string]string{
 		"m/operator/ca": "unit", "m/sidecar/envoy": "unit", "m/tests/arch": "arch",
 		"m/tests/envtest/crd": "envtest", "m/tests/e2e": "e2e", "m/tests/e2etools": "unit", "m/tests/xds": "envoy",
+		"m/tests/differential": "envoy",
 	}
 	got := map[string]string{}
 	for _, p := range plan(tr, machine{race: true, root: true}) {

@@ -17,11 +17,12 @@ import (
 // Where the parts that need more than Go live; every other package with tests
 // belongs to the unit part.
 const (
-	dirArch    = "/tests/arch"
-	dirEnvtest = "/tests/envtest"
-	dirE2E     = "/tests/e2e"
-	dirEnvoy   = "/tests/xds"
-	dirLab     = "/tests/lab"
+	dirArch         = "/tests/arch"
+	dirEnvtest      = "/tests/envtest"
+	dirE2E          = "/tests/e2e"
+	dirEnvoy        = "/tests/xds"
+	dirDifferential = "/tests/differential"
+	dirLab          = "/tests/lab"
 )
 
 // pkg is a package with tests.
@@ -73,7 +74,7 @@ func (t tree) golden() []string {
 }
 
 func special(path string) bool {
-	for _, dir := range []string{dirArch, dirEnvtest, dirE2E, dirEnvoy} {
+	for _, dir := range []string{dirArch, dirEnvtest, dirE2E, dirEnvoy, dirDifferential} {
 		if strings.Contains(path+"/", dir+"/") {
 			return true
 		}

@@ -1,0 +1,190 @@
+package differential_test
+
+import (
+	"flag"
+	"net/netip"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/heddle-mesh/heddle/operator/explain"
+	"github.com/heddle-mesh/heddle/operator/mesh"
+)
+
+// perMesh is how many requests are sent in each random mesh.
+const perMesh = 50
+
+// TestRandom draws meshes, policies and requests. A failure is shrunk to the
+// smallest that still fails. HEDDLE_LONG=1 makes it long.
+func TestRandom(t *testing.T) {
+	decisions := 2000
+	if os.Getenv("HEDDLE_LONG") != "" {
+		decisions = 100_000
+	}
+	for name, value := range map[string]string{"rapid.checks": strconv.Itoa(decisions / perMesh), "rapid.nofailfile": "true"} {
+		if err := flag.Set(name, value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := startSidecar(t, meshOf(&mesh.Policy{Destination: self}))
+	startBackends(t)
+	counts := map[explain.Outcome]int{}
+	total, late := 0, 0
+	rapid.Check(t, func(rt *rapid.T) {
+		s.become(rt, drawMesh(rt))
+		clients := map[string]*client{}
+		for range perMesh {
+			r := drawRequest(rt, s.snapshot)
+			key := show(explain.Request{From: r.From, To: r.To, Address: r.Address, Protocol: r.Protocol})
+			if clients[key] == nil {
+				clients[key] = s.client(rt, r)
+			}
+			if r.From.Outside || r.To != (mesh.PortKey{}) {
+				clients[key].close() // what is spoken is found by the first bytes
+			}
+			a := clients[key].send(r)
+			diff := difference(explain.Explain(s.snapshot, r), r, a)
+			if diff != "" && r.To != (mesh.PortKey{}) {
+				// The sidecar may have sent it on a connection from before the
+				// mesh changed, which ends with its first answer.
+				late++
+				a = clients[key].send(r)
+				diff = difference(explain.Explain(s.snapshot, r), r, a)
+			}
+			counts[a.outcome]++
+			total++
+			if diff != "" {
+				rt.Fatalf("difference: %s\n  %s", show(r), diff)
+			}
+			if around := bypass(s.snapshot.Policies[self], r, r.Address.Port(), a); around != "" && r.To == (mesh.PortKey{}) {
+				rt.Fatalf("bypass: %s\n  %s; it got %q", show(r), around, a.target)
+			}
+		}
+		for _, c := range clients {
+			c.close()
+		}
+	})
+	t.Logf("%d decisions compared, %d of them at the second try: %v", total, late, counts)
+}
+
+var (
+	callers     = []mesh.Identity{web, admin, dotted, self}
+	pathRegexes = []string{"", "/public/.*", "/.*", "/[^a]*", "/items/[a-z]+", "/a?b*", "(?i)/PUBLIC/x", "/public|/admin", "/team(/.*)?", `/\w+/x`, "/.", "/public/[^/]+", "/a%20b", "^/x$"}
+	headRegexes = []string{"", ".*", "admin", "user.*", "admin|user", ".+", "[^,]*", "a b", ".*é.*"}
+	headNames   = []string{"x-role", "x-team", "host"}
+)
+
+func subset[T any](t *rapid.T, of []T, label string) []T {
+	return slices.DeleteFunc(slices.Clone(of), func(T) bool { return !rapid.Bool().Draw(t, label) })
+}
+
+func drawMesh(t *rapid.T) *mesh.Snapshot {
+	policy := &mesh.Policy{Destination: self, Closed: rapid.IntRange(0, 4).Draw(t, "closed") > 0}
+	for i := range rapid.IntRange(0, 3).Draw(t, "grants") {
+		grant := mesh.Grant{
+			Origin:  "TrafficTarget shop/" + strconv.Itoa(i),
+			Sources: subset(t, callers, "source"),
+			HTTP:    rapid.SliceOfN(rapid.Custom(drawMatch), 0, 3).Draw(t, "matches"),
+		}
+		if rapid.Bool().Draw(t, "any port") {
+			grant.Ports = subset(t, []uint16{portEcho, portMux, portNginx, portNginx2, portTCP}, "port")
+		}
+		policy.Grants = append(policy.Grants, grant)
+	}
+	s := meshOf(policy)
+	for _, w := range s.Workloads {
+		w.Strict = rapid.Bool().Draw(t, "strict")
+	}
+	s.Settings.EgressDenied = rapid.Bool().Draw(t, "egress denied")
+	addService(s, "root", portEcho, mesh.ProtocolHTTP)
+	route := &mesh.Route{Origin: "TrafficSplit shop/root"}
+	for _, name := range []string{"echo", "plain", "empty", "gone"} {
+		route.Shares = append(route.Shares, mesh.Share{
+			Backend: mesh.PortKey{Service: mesh.ServiceKey{Namespace: "shop", Name: name}, Port: portEcho},
+			Weight:  rapid.SampledFrom([]uint32{0, 0, 1, 3, 1 << 30}).Draw(t, "weight of "+name),
+			Missing: name == "gone",
+		})
+	}
+	s.Services[mesh.ServiceKey{Namespace: "shop", Name: "root"}].Ports[0].Route = route
+	return s
+}
+
+func drawMatch(t *rapid.T) mesh.HTTPMatch {
+	m := mesh.HTTPMatch{
+		Name: "m", Methods: subset(t, []string{"GET", "POST", "DELETE"}, "method"),
+		PathRegex: rapid.SampledFrom(pathRegexes).Draw(t, "path regex"),
+	}
+	for _, name := range headNames {
+		if rapid.IntRange(0, 3).Draw(t, "header "+name) == 0 {
+			m.Headers = append(m.Headers, mesh.HeaderMatch{Name: name, Regex: rapid.SampledFrom(headRegexes).Draw(t, "header regex")})
+		}
+	}
+	return m
+}
+
+// fragments are what random targets are made of.
+var fragments = []string{
+	"/", "/", "/", "a", "b", "x", "public", "admin", "items", "team", ".", "..", "%2e", "%2E", "%2f", "%5C", `\`, "%25", "%61", "%41", "%7e",
+	"%", "%2", "%zz", ";", "?", "&", "=", "%20", "%00", "%0a", "%7f", "%c3%a9", "%c0%af", "%ff", "+", "*", "~", "'", "@", ":", "!", "$", "(", ")", ",", "[", "]", "|", "^", "`", "{", "}", `"`, "<", ">", "é", "#",
+}
+
+func drawTarget(t *rapid.T) string {
+	if rapid.Bool().Draw(t, "from the corpus") {
+		return rapid.SampledFrom(allTargets).Draw(t, "target")
+	}
+	return "/" + strings.Join(rapid.SliceOfN(rapid.SampledFrom(fragments), 0, 8).Draw(t, "fragments"), "")
+}
+
+var allTargets = targets()
+
+func drawHeaders(t *rapid.T) []explain.Header {
+	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) explain.Header {
+		return explain.Header{
+			Name:  rapid.SampledFrom([]string{"x-role", "x-role", "x-team", "x-other", "X-Role"}).Draw(t, "name"),
+			Value: rapid.SampledFrom([]string{"admin", "user", "", "admin,user", "a b", "é", "\xff", "Admin"}).Draw(t, "value"),
+		}
+	}), 0, 3).Draw(t, "headers")
+}
+
+func drawRequest(t *rapid.T, s *mesh.Snapshot) explain.Request {
+	r := explain.Request{
+		Protocol:  rapid.SampledFrom([]explain.Protocol{explain.HTTP1, explain.HTTP1, explain.HTTP2, explain.HTTP2, explain.TCP}).Draw(t, "protocol"),
+		Method:    rapid.SampledFrom([]string{"GET", "GET", "POST", "DELETE", "HEAD", "get"}).Draw(t, "method"),
+		Authority: rapid.SampledFrom([]string{"cart", "admin", "Cart:80", "a"}).Draw(t, "authority"),
+		Target:    drawTarget(t),
+		Headers:   drawHeaders(t),
+	}
+	port := rapid.SampledFrom([]uint16{portEcho, portEcho, portMux, portTwice, portNginx}).Draw(t, "to")
+	switch {
+	case r.Protocol == explain.TCP:
+		port = portTCP
+	case r.Protocol == explain.HTTP2 && port == portNginx:
+		port = portNginx2
+	}
+	r.Address = netip.AddrPortFrom(netip.MustParseAddr(podAddress), port)
+	switch rapid.IntRange(0, 5).Draw(t, "way") {
+	case 0:
+		r.From.Outside = true
+	case 1:
+		r.From.Identity = self
+		name := rapid.SampledFrom([]string{"echo", "root", "root", "plain", "empty"}).Draw(t, "service")
+		r.To = mesh.PortKey{Service: mesh.ServiceKey{Namespace: "shop", Name: name}, Port: portEcho}
+		if r.Protocol == explain.TCP {
+			r.To = mesh.PortKey{Service: mesh.ServiceKey{Namespace: "shop", Name: "tcp"}, Port: portTCP}
+		}
+		r.Address = netip.AddrPort{}
+	case 2:
+		if s.Settings.EgressDenied {
+			r.From.Identity, r.Address = self, netip.MustParseAddrPort("10.96.200.1:80")
+			break
+		}
+		fallthrough
+	default:
+		r.From.Identity = rapid.SampledFrom(append(slices.Clone(callers), dotless, longer)).Draw(t, "from")
+	}
+	return r
+}
