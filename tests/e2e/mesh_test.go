@@ -81,7 +81,6 @@ spec:
 		"a header that does not":             {"403", []string{"-H", "x-beta:only", "http://cart/beta"}},
 		"no header":                          {"403", []string{"http://cart/beta"}},
 		"a path made to match by its query":  {"403", []string{"http://cart/private?/api/items"}},
-		"an encoded slash":                   {"400", []string{"http://cart/api/..%2fprivate"}},
 		"a doubly encoded step out":          {"403", []string{"http://cart/api/%252e%252e/private"}},
 		"the same over HTTP/2 is admitted":   {"200", []string{"-http2", "http://cart/api/items"}},
 		"and denied over HTTP/2 as expected": {"403", []string{"-http2", "http://cart/private"}},
@@ -91,6 +90,11 @@ spec:
 				t.Errorf("%v: want %s for all: %+v", test.args, test.code, c)
 			}
 		})
+	}
+	// Connections from before the target don't normalise, so there the path is
+	// denied; on others it is refused as malformed.
+	if c := s.get(4, "http://cart/api/..%2fprivate"); c.ByCode["400"]+c.ByCode["403"] != 4 {
+		t.Errorf("an encoded slash is let through: %+v", c)
 	}
 }
 
