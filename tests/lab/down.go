@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"slices"
 	"strings"
 	"syscall"
@@ -20,8 +22,10 @@ func down(ctx context.Context, l *lab, _ []string) error {
 		// Errors don't matter here: what is left is taken away below.
 		_ = run(ctx, l.kubernetes("kubectl"), "--kubeconfig", l.kubeconfig(), "delete", "mutatingwebhookconfigurations", "--all", "--timeout=5s")
 	}
+	var networks []string
 	for _, p := range slices.Backward(list) {
 		if p.name == "containerd" {
+			networks = l.podNetworks(ctx)
 			l.removePods(ctx)
 		}
 		if err := l.stop(ctx, p); err != nil {
@@ -30,6 +34,9 @@ func down(ctx context.Context, l *lab, _ []string) error {
 	}
 	if err := l.unmount(); err != nil {
 		return err
+	}
+	for _, network := range networks {
+		_ = run(ctx, "ip", "netns", "del", network)
 	}
 	for _, command := range [][]string{
 		{"ip", "route", "del", podCIDR, "via", labSide},
@@ -42,6 +49,46 @@ func down(ctx context.Context, l *lab, _ []string) error {
 	}
 	l.stepf("removing %s", l.state)
 	return os.RemoveAll(l.state)
+}
+
+// podNetworks names the network namespaces that pods of the lab are in. The
+// machine may have others of such names.
+func (l *lab) podNetworks(ctx context.Context) []string {
+	ctr := []string{"-a", l.path("containerd.sock"), "-n", "k8s.io", "containers"}
+	list, err := output(ctx, "ctr", append(ctr, "list", "-q")...)
+	if err != nil {
+		return nil // containerd has ended already
+	}
+	var networks []string
+	for _, id := range strings.Fields(list) {
+		info, err := output(ctx, "ctr", append(ctr, "info", id)...)
+		if err != nil {
+			continue
+		}
+		networks = append(networks, networksOf(info)...)
+	}
+	slices.Sort(networks)
+	return slices.Compact(networks)
+}
+
+// networksOf reads from what ctr says of a container which network namespace
+// it was given by name.
+func networksOf(info string) []string {
+	var container struct {
+		Spec struct {
+			Linux struct{ Namespaces []struct{ Type, Path string } }
+		}
+	}
+	if err := json.Unmarshal([]byte(info), &container); err != nil {
+		return nil
+	}
+	var names []string
+	for _, n := range container.Spec.Linux.Namespaces {
+		if n.Type == "network" && path.Base(path.Dir(n.Path)) == "netns" {
+			names = append(names, path.Base(n.Path))
+		}
+	}
+	return names
 }
 
 // removePods ends every container with its shim.

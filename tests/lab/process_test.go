@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"os/exec"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -57,6 +58,25 @@ func TestGoDirective(t *testing.T) {
 			t.Parallel()
 			if got := goDirective(c.mod); got != c.want {
 				t.Errorf("goDirective() = %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+func TestNetworksOf(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		info string
+		want []string
+	}{
+		"a sandbox has one by name":       {`{"ID":"a","Spec":{"linux":{"namespaces":[{"type":"pid"},{"type":"network","path":"/var/run/netns/cni-1"}]}}}`, []string{"cni-1"}},
+		"a container is in its sandbox's": {`{"Spec":{"linux":{"namespaces":[{"type":"network","path":"/proc/12/ns/net"}]}}}`, nil},
+		"what can't be read has none":     {`ctr: no such container`, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := networksOf(test.info); !slices.Equal(got, test.want) {
+				t.Errorf("got %q, want %q", got, test.want)
 			}
 		})
 	}
