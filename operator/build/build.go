@@ -20,15 +20,17 @@ import (
 // not change them.
 type Objects struct {
 	// MeshConfig may be nil; defaults hold then.
-	MeshConfig      *heddlev1alpha1.MeshConfig
-	Namespaces      []*corev1.Namespace
-	Services        []*corev1.Service
-	EndpointSlices  []*discoveryv1.EndpointSlice
-	Pods            []*corev1.Pod
-	TrafficSplits   []*splitv1alpha4.TrafficSplit
-	TrafficTargets  []*accessv1alpha3.TrafficTarget
-	HTTPRouteGroups []*specsv1alpha4.HTTPRouteGroup
-	TCPRoutes       []*specsv1alpha4.TCPRoute
+	MeshConfig *heddlev1alpha1.MeshConfig
+	// OtherMeshConfigs are those of other names, which don't count.
+	OtherMeshConfigs []*heddlev1alpha1.MeshConfig
+	Namespaces       []*corev1.Namespace
+	Services         []*corev1.Service
+	EndpointSlices   []*discoveryv1.EndpointSlice
+	Pods             []*corev1.Pod
+	TrafficSplits    []*splitv1alpha4.TrafficSplit
+	TrafficTargets   []*accessv1alpha3.TrafficTarget
+	HTTPRouteGroups  []*specsv1alpha4.HTTPRouteGroup
+	TCPRoutes        []*specsv1alpha4.TCPRoute
 }
 
 // Build returns the snapshot of the objects and what is to be said about
@@ -44,6 +46,7 @@ func Build(objects Objects, prev *mesh.Snapshot) (*mesh.Snapshot, []mesh.Finding
 		prev = &mesh.Snapshot{}
 	}
 	b.snapshot.Generation = prev.Generation + 1
+	b.config()
 	b.services()
 	owners := b.pods(b.namespaces())
 	reuse(b.snapshot.Pods, prev.Pods)
@@ -81,31 +84,6 @@ func reuse[K comparable, V any](now, before map[K]*V) {
 		if old, ok := before[key]; ok && (old == value || reflect.DeepEqual(old, value)) {
 			now[key] = old
 		}
-	}
-}
-
-func settings(config *heddlev1alpha1.MeshConfig) mesh.Settings {
-	var spec heddlev1alpha1.MeshConfigSpec
-	if config != nil {
-		spec = config.Spec
-	}
-	spec = spec.WithDefaults()
-	return mesh.Settings{
-		TrustDomain:  spec.TrustDomain,
-		Strict:       spec.MTLS.Mode == heddlev1alpha1.MTLSStrict,
-		Access:       accessOf(spec.Access.Default),
-		EgressDenied: spec.Egress.Mode == heddlev1alpha1.EgressDeny,
-	}
-}
-
-func accessOf(mode heddlev1alpha1.AccessMode) mesh.Access {
-	switch mode {
-	case heddlev1alpha1.AccessDeny:
-		return mesh.Deny
-	case heddlev1alpha1.AccessAllow:
-		return mesh.Allow
-	default:
-		return mesh.AllowUnlessTargeted
 	}
 }
 

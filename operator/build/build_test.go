@@ -6,6 +6,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	heddlev1alpha1 "github.com/heddle-mesh/heddle/crds/heddle/v1alpha1"
 	accessv1alpha3 "github.com/heddle-mesh/heddle/crds/smi/access/v1alpha3"
@@ -66,6 +67,16 @@ func replaced[K comparable, V any](now, before map[K]*V) map[K]bool {
 		}
 	}
 	return out
+}
+
+func TestFindingsOnMeshConfigs(t *testing.T) {
+	t.Parallel()
+	config := func(name string) *heddlev1alpha1.MeshConfig {
+		return &heddlev1alpha1.MeshConfig{ObjectMeta: metav1.ObjectMeta{Name: name, Generation: 1}}
+	}
+	_, findings := Build(Objects{MeshConfig: config("default"), OtherMeshConfigs: []*heddlev1alpha1.MeshConfig{config("mine")}}, nil)
+	said(t, findings, configRef(config("default")), good)
+	said(t, findings, configRef(config("mine")), say{"!Accepted IgnoredName", "only the MeshConfig named default counts"})
 }
 
 func TestWhatIsEqualIsTheSame(t *testing.T) {

@@ -135,6 +135,9 @@ func nothingDangles(t *rapid.T) {
 		}
 	}
 	all := len(objects.TrafficSplits) + len(objects.TrafficTargets) + len(objects.HTTPRouteGroups) + len(objects.TCPRoutes)
+	if objects.MeshConfig != nil {
+		all++
+	}
 	if len(accepted) != all {
 		t.Errorf("%d objects are accepted or not, want %d", len(accepted), all)
 	}

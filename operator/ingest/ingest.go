@@ -178,6 +178,8 @@ func (l *Loop) gather(ctx context.Context) (build.Objects, error) {
 	for i := range config.Items {
 		if config.Items[i].Name == heddlev1alpha1.MeshConfigName {
 			objects.MeshConfig = &config.Items[i]
+		} else {
+			objects.OtherMeshConfigs = append(objects.OtherMeshConfigs, &config.Items[i])
 		}
 	}
 	return objects, nil
