@@ -26,7 +26,7 @@ type explanation struct {
 
 func (e *explanation) decide() {
 	port, found := e.port()
-	http := e.request.Protocol != TCP && (port == nil || port.Protocol != mesh.ProtocolTCP) && readable(e.request)
+	http := e.request.Protocol != TCP && (port == nil || port.Protocol != mesh.ProtocolTCP) && e.readable()
 	if http {
 		e.request = absolute(e.request)
 		if why := malformed(e.request); why != "" {

@@ -33,9 +33,12 @@ func absolute(r Request) Request {
 
 // readable is false for bytes that are not taken for HTTP where the protocol is
 // found by looking: between an application and its sidecar, and from outside
-// the mesh. They are a connection then. HTTP/2 begins with a preface.
-func readable(r Request) bool {
-	if r.Protocol == HTTP2 || (!r.From.Outside && r.To == (mesh.PortKey{})) {
+// the mesh. They are a connection then. HTTP/2 begins with a preface, and who
+// dials a meshed pod's own address is taken to speak HTTP to its sidecar.
+func (e *explanation) readable() bool {
+	r := e.request
+	k, isPod := e.pod(r.Address)
+	if r.Protocol == HTTP2 || (!r.From.Outside && r.To == (mesh.PortKey{}) && isPod && k.meshed) {
 		return true
 	}
 	begins := strings.HasPrefix(r.Target, "/") || strings.HasPrefix(r.Target, "*") || strings.Contains(r.Target, "://")

@@ -142,7 +142,7 @@ func (s *sidecar) publish(t fataler, snapshot *mesh.Snapshot) {
 	s.server.Publish(next, change)
 }
 
-// marker is a service that nothing stands behind. Its virtual host goes out
+// marker is a service that answers only in every second snapshot. Its virtual host goes out
 // after all else, and Envoy's workers take changes in the order they came: when
 // the marker answers as the newest snapshot has it, all of that is in force.
 var marker = netip.MustParseAddrPort("10.96.255.1:80")
@@ -156,7 +156,7 @@ func mark(snapshot *mesh.Snapshot, even bool) *mesh.Snapshot {
 	key := mesh.PortKey{Service: mesh.ServiceKey{Namespace: "shop", Name: "marker"}, Port: marker.Port()}
 	port := &mesh.Port{Key: key, Number: key.Port, Protocol: mesh.ProtocolHTTP, Route: &mesh.Route{}}
 	if even {
-		port.Route.Shares = []mesh.Share{{Backend: mesh.PortKey{Service: mesh.ServiceKey{Namespace: "shop", Name: "nothing"}, Port: 80}, Weight: 1, Missing: true}}
+		port.Route.Shares = []mesh.Share{{Backend: mesh.PortKey{Service: mesh.ServiceKey{Namespace: "shop", Name: "plain"}, Port: portEcho}, Weight: 1}}
 	}
 	out.Services[key.Service] = &mesh.Service{Key: key.Service, Addresses: []netip.Addr{marker.Addr()}, Ports: []*mesh.Port{port}}
 	return &out
@@ -166,7 +166,7 @@ func (s *sidecar) await(t fataler) {
 	t.Helper()
 	want := explain.Unavailable
 	if s.published%2 == 0 {
-		want = explain.BackendMissing
+		want = explain.Admitted
 	}
 	ready := func() bool {
 		proxies := s.server.Proxies()
