@@ -14,6 +14,7 @@ GOLANGCI_LINT          := $(CACHE)/tools/golangci-lint-$(GOLANGCI_LINT_VERSION)/
 KUBECONFIG ?=
 # Where `make image` puts images and `make demo` takes them from on such a cluster.
 IMG        ?=
+REPORT     ?=
 FUZZTIME   ?= 20s
 PARTS      ?=
 
@@ -89,6 +90,12 @@ test: ## Everything: lint, arch, unit with -race, golden, envoy, envtest, e2e on
 .PHONY: test-long
 test-long: ## 100,000 random policy decisions, the model against a stock Envoy
 	@HEDDLE_LONG=1 go run ./tests/suite -only envoy
+
+.PHONY: conformance
+conformance: ## SMI's own suite, 24 steps in the oldest and newest versions (REPORT=file for JSON)
+	@go run ./tests/demo install $(if $(IMG),-img "$(IMG)")
+	@export KUBECONFIG="$${KUBECONFIG:-$$(go run ./tests/lab kubeconfig)}"; \
+	  go run ./tests/conformance $(if $(IMG),-image "$(IMG)/shop:dev") $(if $(REPORT),-json "$(REPORT)")
 
 .PHONY: lint
 lint: ## gofmt, go vet and golangci-lint
