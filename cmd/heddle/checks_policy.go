@@ -11,10 +11,14 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/heddle-mesh/heddle/canary/engine"
+	heddlev1alpha1 "github.com/heddle-mesh/heddle/crds/heddle/v1alpha1"
 )
 
 // negative are the conditions that are good when they are false.
-var negative = []string{"Conflicted", "Stalled", "Reconciling"}
+var negative = []string{heddlev1alpha1.ConditionConflicted}
+
+// repeated are those that say once more what others do.
+var repeated = []string{heddlev1alpha1.ConditionStalled, heddlev1alpha1.ConditionReconciling}
 
 // checkConditions reports the objects of a resource whose conditions say that
 // something is wrong.
@@ -66,7 +70,7 @@ func badConditions(o *unstructured.Unstructured) []string {
 			bad = metav1.ConditionTrue
 		}
 		stale := c.ObservedGeneration != 0 && c.ObservedGeneration != o.GetGeneration()
-		if c.Status != bad || stale || c.Type == "Reconciling" {
+		if c.Status != bad || stale || slices.Contains(repeated, c.Type) {
 			continue
 		}
 		out = append(out, fmt.Sprintf("%s=%s (%s) %s", c.Type, c.Status, c.Reason, c.Message))

@@ -182,6 +182,9 @@ func (w *Writer) announce(object runtime.Object, before, now []metav1.Condition)
 		if old != nil && old.Status == condition.Status && old.Reason == condition.Reason {
 			continue
 		}
+		if condition.Type == heddlev1alpha1.ConditionStalled || condition.Type == heddlev1alpha1.ConditionReconciling {
+			continue // the same news again
+		}
 		if condition.Type == heddlev1alpha1.ConditionProgrammed && !slices.ContainsFunc([]*metav1.Condition{old, &condition}, rejected) {
 			continue
 		}
@@ -212,7 +215,7 @@ func bad(c metav1.Condition) bool {
 // gives the reason, and the others of that kind add their messages.
 func Conditions(before []metav1.Condition, findings []mesh.Finding, generation int64, now time.Time) []metav1.Condition {
 	var out []metav1.Condition
-	for _, f := range one(findings) {
+	for _, f := range forTools(one(findings)) {
 		state := metav1.ConditionFalse
 		if f.OK {
 			state = metav1.ConditionTrue
@@ -228,6 +231,25 @@ func Conditions(before []metav1.Condition, findings []mesh.Finding, generation i
 		out = append(out, condition)
 	}
 	return out
+}
+
+// forTools adds what generic tools read (kstatus): Stalled while an edit is
+// needed, Reconciling while proxies have yet to follow. Both are absent
+// otherwise.
+func forTools(findings []mesh.Finding) []mesh.Finding {
+	for _, f := range findings {
+		switch {
+		case f.Type == heddlev1alpha1.ConditionAccepted && !f.OK:
+			f.Type = heddlev1alpha1.ConditionStalled
+		case f.Type == heddlev1alpha1.ConditionProgrammed && f.Reason == heddlev1alpha1.ReasonPending:
+			f.Type = heddlev1alpha1.ConditionReconciling
+		default:
+			continue
+		}
+		f.OK = true
+		findings = append(findings, f)
+	}
+	return findings
 }
 
 // one returns a finding per type, in the order of first appearance.

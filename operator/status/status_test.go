@@ -281,7 +281,7 @@ func TestWriterTriesAgainWhatFailed(t *testing.T) {
 	if !w.write(t.Context()) {
 		t.Error("not written the second time")
 	}
-	if got := len(c.split(t).Status.Conditions); got != 1 {
+	if got := len(c.split(t).Status.Conditions); got != 2 {
 		t.Errorf("%d conditions", got)
 	}
 }
@@ -338,7 +338,7 @@ func TestPublishNeverWaits(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
-	if got := c.split(t).Status.Conditions; len(got) != 1 || got[0].Message != "newest" || c.patches.Load() != 1 {
+	if got := c.split(t).Status.Conditions; len(got) != 2 || got[0].Message != "newest" || c.patches.Load() != 1 {
 		t.Errorf("%d writes, conditions %+v", c.patches.Load(), got)
 	}
 }

@@ -1,7 +1,7 @@
 package v1alpha1
 
 // Condition types. They say the good thing when True, except for Conflicted,
-// which is only there while something is wrong.
+// Stalled and Reconciling, which are only there while it is not so.
 const (
 	// ConditionAccepted: the object makes sense by itself and is part of the
 	// mesh's configuration.
@@ -15,6 +15,12 @@ const (
 	// ConditionConflicted: another object has a better claim on the same
 	// thing, so this one, or part of it, has no effect.
 	ConditionConflicted = "Conflicted"
+	// ConditionStalled: nothing will come of the object until it is edited.
+	// Like Reconciling it is for generic tools (kstatus), and only there while
+	// that is so.
+	ConditionStalled = "Stalled"
+	// ConditionReconciling: proxies have yet to follow.
+	ConditionReconciling = "Reconciling"
 )
 
 // Reasons for which a condition is as it should be.
