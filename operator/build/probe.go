@@ -19,8 +19,8 @@ const grpcHealthCheck = "/grpc.health.v1.Health/Check"
 
 // probesOf lists what the kubelet and a metrics scraper ask of the pod without
 // a certificate, ordered, each once. The kubelet asks for probes and for
-// lifecycle hooks. What it asks over TLS or of another host is none of these.
-// Nil stands for none.
+// lifecycle hooks. What it asks of another host is none of these. Nil stands
+// for none.
 func probesOf(pod *corev1.Pod) []mesh.Probe {
 	var out []mesh.Probe
 	for _, containers := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
@@ -39,9 +39,19 @@ func probesOf(pod *corev1.Pod) []mesh.Probe {
 		return nil
 	}
 	slices.SortFunc(out, func(x, y mesh.Probe) int {
-		return cmp.Or(cmp.Compare(x.Port, y.Port), cmp.Compare(x.Path, y.Path), cmp.Compare(x.Method, y.Method))
+		return cmp.Or(cmp.Compare(x.Port, y.Port), cmp.Compare(x.Path, y.Path), cmp.Compare(x.Method, y.Method), plainFirst(x, y))
 	})
 	return slices.Compact(out)
+}
+
+func plainFirst(x, y mesh.Probe) int {
+	switch {
+	case x.TLS == y.TLS:
+		return 0
+	case y.TLS:
+		return -1
+	}
+	return 1
 }
 
 func appendProbes(probes []mesh.Probe, c *corev1.Container) []mesh.Probe {
@@ -69,7 +79,7 @@ func appendProbes(probes []mesh.Probe, c *corev1.Container) []mesh.Probe {
 }
 
 func appendGet(probes []mesh.Probe, c *corev1.Container, get *corev1.HTTPGetAction) []mesh.Probe {
-	if get == nil || get.Host != "" || strings.EqualFold(string(get.Scheme), string(corev1.URISchemeHTTPS)) {
+	if get == nil || get.Host != "" {
 		return probes
 	}
 	port, ok := portNumber(c, get.Port)
@@ -80,13 +90,15 @@ func appendGet(probes []mesh.Probe, c *corev1.Container, get *corev1.HTTPGetActi
 	if !ok {
 		return probes
 	}
-	return append(probes, mesh.Probe{Port: port, Path: path, Method: http.MethodGet})
+	return append(probes, mesh.Probe{Port: port, Path: path, Method: http.MethodGet, TLS: isHTTPS(string(get.Scheme))})
 }
+
+func isHTTPS(scheme string) bool { return strings.EqualFold(scheme, string(corev1.URISchemeHTTPS)) }
 
 // scrapeOf reads the annotations by which Prometheus finds pods.
 func scrapeOf(pod *corev1.Pod) (mesh.Probe, bool) {
 	annotations := pod.Annotations
-	if annotations["prometheus.io/scrape"] != "true" || strings.EqualFold(annotations["prometheus.io/scheme"], "https") {
+	if annotations["prometheus.io/scrape"] != "true" {
 		return mesh.Probe{}, false
 	}
 	port, err := strconv.ParseUint(annotations["prometheus.io/port"], 10, 16)
@@ -94,7 +106,7 @@ func scrapeOf(pod *corev1.Pod) (mesh.Probe, bool) {
 		return mesh.Probe{}, false
 	}
 	path, ok := requestPath(cmp.Or(annotations["prometheus.io/path"], "/metrics"))
-	return mesh.Probe{Port: uint16(port), Path: path, Method: http.MethodGet}, ok
+	return mesh.Probe{Port: uint16(port), Path: path, Method: http.MethodGet, TLS: isHTTPS(annotations["prometheus.io/scheme"])}, ok
 }
 
 // requestPath returns the path and query that the kubelet sends for the path

@@ -20,6 +20,10 @@ func get(port uint16, path string) mesh.Probe {
 	return mesh.Probe{Port: port, Path: path, Method: http.MethodGet}
 }
 
+func overTLS(port uint16, path string) mesh.Probe {
+	return mesh.Probe{Port: port, Path: path, Method: http.MethodGet, TLS: true}
+}
+
 func scraped(port, path string) func(*corev1.Pod) {
 	return func(p *corev1.Pod) {
 		p.Annotations = map[string]string{"prometheus.io/scrape": "true", "prometheus.io/port": port, "prometheus.io/path": path}
@@ -90,7 +94,15 @@ func TestProbes(t *testing.T) {
 		"the sidecar's health listener answers by itself": {
 			pod: asked(func(h *corev1.HTTPGetAction) { h.Port = intstr.FromInt32(heddlev1alpha1.PortHealth) }),
 		},
-		"over TLS it is no plaintext":     {pod: asked(func(h *corev1.HTTPGetAction) { h.Scheme = corev1.URISchemeHTTPS })},
+		"over TLS": {pod: asked(func(h *corev1.HTTPGetAction) { h.Scheme = corev1.URISchemeHTTPS }), want: []mesh.Probe{overTLS(8080, "/live")}},
+		"over TLS and without it are two, in this order": {
+			pod: app(func(c *corev1.Container) {
+				c.LivenessProbe, c.ReadinessProbe = httpGet("/a", 8080), httpGet("/a", 8080)
+				c.LivenessProbe.HTTPGet.Scheme = corev1.URISchemeHTTPS
+			}),
+			want: []mesh.Probe{get(8080, "/a"), overTLS(8080, "/a")},
+		},
+		"over TLS of another host is not this pod": {pod: asked(func(h *corev1.HTTPGetAction) { h.Scheme, h.Host = corev1.URISchemeHTTPS, "example.com" })},
 		"HTTP said":                       {pod: asked(func(h *corev1.HTTPGetAction) { h.Scheme = corev1.URISchemeHTTP }), want: []mesh.Probe{get(8080, "/live")}},
 		"another host is not this pod":    {pod: asked(func(h *corev1.HTTPGetAction) { h.Host = "example.com" })},
 		"no path is the root":             {pod: asked(func(h *corev1.HTTPGetAction) { h.Path = "" }), want: []mesh.Probe{get(8080, "/")}},
@@ -114,7 +126,7 @@ func TestProbes(t *testing.T) {
 		"a scrape of port 65536":         {pod: pod("web-1", "web", "", scraped("65536", "/m"))},
 		"a scrape of a name":             {pod: pod("web-1", "web", "", scraped("http", "/m"))},
 		"a scrape that is not asked for": {pod: pod("web-1", "web", "", scraped("9090", "/m"), annotated("prometheus.io/scrape", "false"))},
-		"a scrape over TLS":              {pod: pod("web-1", "web", "", scraped("9090", "/m"), annotated("prometheus.io/scheme", "https"))},
+		"a scrape over TLS":              {pod: pod("web-1", "web", "", scraped("9090", "/m"), annotated("prometheus.io/scheme", "https")), want: []mesh.Probe{overTLS(9090, "/m")}},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

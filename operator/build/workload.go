@@ -141,7 +141,11 @@ func workloadOf(pod *corev1.Pod, id mesh.Identity, probes []mesh.Probe) mesh.Wor
 	// Quoting keeps one list of probes from reading like another.
 	variant := fmt.Appendf(nil, "%q\n", id.ServiceAccount)
 	for _, probe := range probes {
-		variant = fmt.Appendf(variant, "%d %q %q\n", probe.Port, probe.Method, probe.Path)
+		scheme := ""
+		if probe.TLS {
+			scheme = " over TLS"
+		}
+		variant = fmt.Appendf(variant, "%d %q %q%s\n", probe.Port, probe.Method, probe.Path, scheme)
 	}
 	sum := sha256.Sum256(variant)
 	return mesh.WorkloadKey{

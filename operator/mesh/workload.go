@@ -49,11 +49,15 @@ type Workload struct {
 	Probes []Probe
 }
 
-// Probe is a plaintext request that is always admitted, exactly so.
+// Probe is a request that is always admitted without a certificate, exactly so
+// but for its query.
 type Probe struct {
 	Port uint16
 	// Path is the exact path with its query.
 	Path string
 	// Method is GET, or POST for gRPC health checks.
 	Method string
+	// TLS is true for one that is asked over TLS, by a caller who verifies
+	// nothing; the others are plaintext.
+	TLS bool
 }

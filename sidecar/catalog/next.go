@@ -67,6 +67,7 @@ func (s *step) fixed(afresh bool) {
 	if afresh {
 		s.put(xds.TypeCluster, envoy.Ready, "", envoy.ReadyCluster())
 		s.put(xds.TypeCluster, envoy.InboundCluster, "", envoy.Inbound())
+		s.put(xds.TypeCluster, envoy.InboundTLSCluster, "", envoy.InboundTLS())
 		s.put(xds.TypeListener, envoy.Ready, "", envoy.ReadyListener())
 		s.put(xds.TypeListener, envoy.Outbound, "", envoy.OutboundListener(envoy.OutboundPorts{}))
 		s.put(xds.TypeRoutes, envoy.Outbound, "", envoy.OutboundRoutes())

@@ -118,7 +118,7 @@ func (v view) forget() {
 // names are all that can exist in the random mesh, by type URL.
 var names = func() map[string][]string {
 	out := map[string][]string{
-		xds.TypeCluster:     {envoy.Ready, envoy.InboundCluster},
+		xds.TypeCluster:     {envoy.Ready, envoy.InboundCluster, envoy.InboundTLSCluster},
 		xds.TypeSecret:      {envoy.RootsSecret},
 		xds.TypeListener:    {envoy.Ready, envoy.Outbound},
 		xds.TypeRoutes:      {envoy.Outbound},

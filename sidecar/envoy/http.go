@@ -16,6 +16,8 @@ import (
 	"github.com/heddle-mesh/heddle/operator/mesh"
 )
 
+const upgradeWebSocket = "websocket"
+
 // baseHCM is what every connection manager of the mesh has in common: it is
 // transparent, so it changes no header the application could miss and sets no
 // time limit the application did not ask for.
@@ -30,7 +32,7 @@ func baseHCM(prefix string) *hcmv3.HttpConnectionManager {
 		PreserveExternalRequestId:  true,
 		SkipXffAppend:              true,
 		ServerHeaderTransformation: hcmv3.HttpConnectionManager_PASS_THROUGH,
-		UpgradeConfigs:             []*hcmv3.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}},
+		UpgradeConfigs:             []*hcmv3.HttpConnectionManager_UpgradeConfig{{UpgradeType: upgradeWebSocket}},
 	}
 }
 

@@ -2,7 +2,6 @@ package envoy
 
 import (
 	"strconv"
-	"strings"
 
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	mutationv3 "github.com/envoyproxy/go-control-plane/envoy/config/common/mutation_rules/v3"
@@ -97,8 +96,12 @@ func WorkloadListener(w *mesh.Workload, policy *mesh.Policy, trustDomain string)
 		})
 	}
 	// What is neither of the mesh nor HTTP can't be told apart by policy: it
-	// passes where everything does, else no chain takes it.
-	if !w.Strict && !policy.Closed {
+	// passes where everything does, else no chain takes it but that of probes.
+	if w.Strict || policy.Closed {
+		if chain := tlsProbes(w); chain != nil {
+			l.FilterChains = append(l.FilterChains, chain)
+		}
+	} else {
 		l.DefaultFilterChain = &listenerv3.FilterChain{Name: "passthrough", Filters: inboundTCP(nil)}
 	}
 	return l
@@ -141,8 +144,15 @@ func meshHTTP(w *mesh.Workload, policy *mesh.Policy) *hcmv3.HttpConnectionManage
 }
 
 func plaintext(w *mesh.Workload) *hcmv3.HttpConnectionManager {
-	hcm := inboundHCM(w, "plaintext")
+	hcm := withoutIdentity(w, "plaintext")
 	hcm.RouteSpecifier = rds(PlaintextRoutes(w.Key))
+	return hcm
+}
+
+// withoutIdentity serves callers without a certificate; its routes can tell
+// the port.
+func withoutIdentity(w *mesh.Workload, prefix string) *hcmv3.HttpConnectionManager {
+	hcm := inboundHCM(w, prefix)
 	hcm.ForwardClientCertDetails = hcmv3.HttpConnectionManager_SANITIZE
 	hcm.EarlyHeaderMutationExtensions = earlyHeaders(setHeader(headerPort, "%DOWNSTREAM_LOCAL_PORT%"))
 	hcm.HttpFilters = []*hcmv3.HttpFilter{onDemandFilter(), routerFilter()}
@@ -159,7 +169,7 @@ func inboundHCM(w *mesh.Workload, prefix string) *hcmv3.HttpConnectionManager {
 // IdentityRoutes returns what callers with a certificate may do to the pods
 // of one service account.
 func IdentityRoutes(policy *mesh.Policy, trustDomain string) *routev3.RouteConfiguration {
-	host := inboundHost(toApplication(anyPath()))
+	host := inboundHost(toApplication(anyPath(), InboundCluster))
 	host.TypedPerFilterConfig = map[string]*anypb.Any{
 		filterRBAC: typed(&rbacv3.RBACPerRoute{Rbac: httpRBAC(policy, trustDomain)}),
 	}
@@ -177,16 +187,15 @@ func IdentityRoutes(policy *mesh.Policy, trustDomain string) *routev3.RouteConfi
 // workload: probes always, the rest where neither mode nor policy forbids it.
 func PlaintextAccess(w *mesh.Workload, policy *mesh.Policy) *routev3.RouteConfiguration {
 	var routes []*routev3.Route
-	for _, probe := range w.Probes {
-		routes = append(routes, toApplication(probeMatch(probe)))
-	}
 	switch {
 	case w.Strict:
-		routes = append(routes, directResponse(anyPath(), 403, "heddle: plaintext is refused here; call from a pod of the mesh\n"))
+		routes = append(probeRoutes(w, false, InboundCluster),
+			directResponse(anyPath(), 403, "heddle: plaintext is refused here; call from a pod of the mesh\n"))
 	case policy.Closed:
-		routes = append(routes, directResponse(anyPath(), 403, "heddle: no TrafficTarget admits callers without an identity\n"))
+		routes = append(probeRoutes(w, false, InboundCluster),
+			directResponse(anyPath(), 403, "heddle: no TrafficTarget admits callers without an identity\n"))
 	default:
-		routes = append(routes, toApplication(anyPath()))
+		routes = append(routes, toApplication(anyPath(), InboundCluster))
 	}
 	return &routev3.RouteConfiguration{
 		Name:         PlaintextRoutes(w.Key),
@@ -204,21 +213,11 @@ func inboundHost(routes ...*routev3.Route) *routev3.VirtualHost {
 	}
 }
 
-func toApplication(match *routev3.RouteMatch) *routev3.Route {
+func toApplication(match *routev3.RouteMatch, cluster string) *routev3.Route {
 	return &routev3.Route{Match: match, Action: &routev3.Route_Route{Route: &routev3.RouteAction{
-		ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: InboundCluster},
+		ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: cluster},
 		Timeout:          durationpb.New(0),
 	}}}
-}
-
-func probeMatch(probe mesh.Probe) *routev3.RouteMatch {
-	return &routev3.RouteMatch{
-		PathSpecifier: &routev3.RouteMatch_Path{Path: strings.SplitN(probe.Path, "?", 2)[0]},
-		Headers: []*routev3.HeaderMatcher{
-			exactHeader(":method", probe.Method),
-			exactHeader(headerPort, strconv.Itoa(int(probe.Port))),
-		},
-	}
 }
 
 func exactHeader(name, value string) *routev3.HeaderMatcher {

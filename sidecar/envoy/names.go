@@ -17,6 +17,8 @@ const (
 	Ready = "ready"
 	// InboundCluster leads to the application, wherever the caller went.
 	InboundCluster = "inbound"
+	// InboundTLSCluster leads there over TLS.
+	InboundTLSCluster = "inbound-tls"
 	// IdentitySecret and RootsSecret name what SDS delivers.
 	IdentitySecret = "identity"
 	RootsSecret    = "roots"
