@@ -38,6 +38,7 @@ func serviceOf(service *corev1.Service) *mesh.Service {
 			Number:   uint16(port.Port),
 			Name:     port.Name,
 			Protocol: protocolOf(port),
+			Headless: len(out.Addresses) == 0,
 		})
 	}
 	slices.SortFunc(out.Ports, func(x, y *mesh.Port) int { return cmp.Compare(x.Number, y.Number) })

@@ -26,7 +26,9 @@ func TestServices(t *testing.T) {
 		},
 		"a headless service has no address": {
 			service: service("web", corev1.ClusterIPNone),
-			want:    map[mesh.ServiceKey]*mesh.Service{web: {Key: web, Ports: []*mesh.Port{port80}}},
+			want: map[mesh.ServiceKey]*mesh.Service{web: {
+				Key: web, Ports: []*mesh.Port{{Key: portKey("web", 80), Number: 80, Headless: true}},
+			}},
 		},
 		"two families are two addresses": {
 			service: func() *corev1.Service {

@@ -2,8 +2,6 @@ package build
 
 import (
 	"fmt"
-	"math"
-	"math/bits"
 	"slices"
 
 	heddlev1alpha1 "github.com/heddle-mesh/heddle/crds/heddle/v1alpha1"
@@ -24,7 +22,7 @@ func (b *builder) share(split *splitv1alpha4.TrafficSplit, port *mesh.Port, refs
 		shares = append(shares, mesh.Share{Backend: key, Missing: missing})
 		weights = append(weights, uint64(backend.Weight))
 	}
-	for i, weight := range Scale(weights) {
+	for i, weight := range mesh.Scale(weights) {
 		shares[i].Weight = weight
 	}
 	return shares
@@ -65,32 +63,4 @@ func lost(root mesh.Protocol, weighs bool, status int) string {
 		return "its share of the connections is closed"
 	}
 	return fmt.Sprintf("its share of the requests is answered with %d", status)
-}
-
-// Scale brings weights down until their sum fits WeightedCluster's limit of
-// 2^32-1. Shares keep their proportion; one that is not zero does not become
-// zero.
-func Scale(weights []uint64) []uint32 {
-	var sum, carry uint64
-	for _, w := range weights {
-		var c uint64
-		sum, c = bits.Add64(sum, w, 0)
-		carry += c
-	}
-	out := make([]uint32, len(weights))
-	if carry == 0 && sum <= math.MaxUint32 {
-		for i, w := range weights {
-			out[i] = uint32(w)
-		}
-		return out
-	}
-	total := float64(sum) + float64(carry)*math.Pow(2, 64)
-	// Room is left for every share that is rounded up.
-	room := float64(math.MaxUint32 - len(weights))
-	for i, w := range weights {
-		if w > 0 {
-			out[i] = max(1, uint32(float64(w)/total*room))
-		}
-	}
-	return out
 }

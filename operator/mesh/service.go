@@ -33,11 +33,15 @@ type Port struct {
 	Number   uint16
 	Name     string
 	Protocol Protocol
+	// Headless is true when the service has no address: callers dial the
+	// endpoints themselves.
+	Headless bool
 	// Matched take the requests that they describe, the first that does. Only
 	// requests are described, so there are none where Protocol is ProtocolTCP.
 	Matched []*Route
 	// Route says where the other requests go, and connections that are none.
-	// Nil means to the port's own endpoints.
+	// Nil means to the port's own endpoints; of a headless service, to the one
+	// that was dialled.
 	Route *Route
 }
 

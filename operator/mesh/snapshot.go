@@ -80,6 +80,23 @@ func (s *Snapshot) AccessOf(namespace string) Access {
 	return s.Settings.Access
 }
 
+// Destinations returns the addresses by which a call is known to be one for
+// the port: those of the service with the port's number. A headless service has
+// none; where it is split those of its endpoints stand in, by whatever name a
+// caller came to them.
+func (s *Snapshot) Destinations(service *Service, port *Port) []netip.AddrPort {
+	var out []netip.AddrPort
+	for _, addr := range service.Addresses {
+		out = append(out, netip.AddrPortFrom(addr, port.Number))
+	}
+	if port.Headless && port.Split() && s.Endpoints[port.Key] != nil {
+		for _, endpoint := range s.Endpoints[port.Key].Endpoints {
+			out = append(out, endpoint.Address)
+		}
+	}
+	return out
+}
+
 // PodKey names a pod.
 type PodKey struct{ Namespace, Name string }
 

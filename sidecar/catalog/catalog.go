@@ -22,6 +22,8 @@ type Catalog struct {
 	hosts []string
 	// addresses finds the service port behind a destination.
 	addresses map[netip.AddrPort]*mesh.Port
+	// sharing finds the ports whose connections a port has a share of.
+	sharing map[mesh.PortKey][]mesh.PortKey
 	// outbound is what the outbound listener was made from.
 	outbound envoy.OutboundPorts
 	// clusters is shared by all catalogs of a line.

@@ -16,7 +16,7 @@ import (
 // targets make equal clusters.
 type target struct {
 	kind targetKind
-	// port is set for toPort, pod for toPod.
+	// port is set for toPort and toSplit, pod for toPod.
 	port mesh.PortKey
 	pod  mesh.PodKey
 	// peers are who may answer, in the trust domain.
@@ -30,6 +30,8 @@ const (
 	// toNobody is a destination that is closed.
 	toNobody targetKind = iota
 	toPort
+	// toSplit is a port whose connections are shared.
+	toSplit
 	toPod
 	// toAnyone is a destination without a sidecar, or a port past it.
 	toAnyone
@@ -41,12 +43,36 @@ func (t target) equal(o target) bool {
 }
 
 func (c *Catalog) target(addr netip.AddrPort) target {
-	if port := c.addresses[addr]; port != nil {
+	port := c.addresses[addr]
+	switch {
+	case port == nil, port.Route == nil && port.Headless:
+		return c.address(addr)
+	case port.Route == nil:
 		return target{
 			kind: toPort, port: port.Key,
 			peers: identities(c.snapshot, port.Key), trustDomain: c.snapshot.Settings.TrustDomain,
 		}
 	}
+	return target{
+		kind: toSplit, port: port.Key,
+		peers: sharers(c.snapshot, port.Route), trustDomain: c.snapshot.Settings.TrustDomain,
+	}
+}
+
+// sharers are the identities of all that have a share of connections.
+func sharers(snapshot *mesh.Snapshot, route *mesh.Route) []mesh.Identity {
+	var out []mesh.Identity
+	for _, share := range route.Shares {
+		if share.Weight > 0 && !share.Missing {
+			out = append(out, identities(snapshot, share.Backend)...)
+		}
+	}
+	slices.SortFunc(out, mesh.Identity.Compare)
+	return slices.Compact(out)
+}
+
+// address is the target of what is dialled at no service's address.
+func (c *Catalog) address(addr netip.AddrPort) target {
 	pod := c.snapshot.PodsByIP[addr.Addr()]
 	switch {
 	case pod != nil && pod.SidecarAt(addr.Port()):
@@ -74,6 +100,8 @@ func (t target) cluster(name string, http bool, addr netip.AddrPort) (*clusterv3
 	switch t.kind {
 	case toPort:
 		return envoy.PortCluster(name, http, t.port, t.peers, t.trustDomain), "Service " + t.port.Service.String()
+	case toSplit:
+		return envoy.SplitCluster(name, http, t.port, t.peers, t.trustDomain), "Service " + t.port.Service.String()
 	case toPod:
 		return envoy.PodCluster(name, http, addr, t.peers[0], t.trustDomain), "Pod " + t.pod.Namespace + "/" + t.pod.Name
 	case toAnyone:

@@ -61,6 +61,9 @@ type step struct {
 	// redirected is true if something else may stand behind a service's
 	// address than before.
 	redirected bool
+	// moved is true if a port's destinations may have changed without its
+	// service.
+	moved bool
 }
 
 func (s *step) fixed(afresh bool) {
@@ -81,6 +84,10 @@ func (s *step) fixed(afresh bool) {
 func (s *step) services() {
 	old, now := s.old.snapshot, s.next.snapshot
 	touched := map[mesh.PortKey]struct{}{}
+	s.next.sharing = s.old.sharing
+	if !sameMap(old.Services, now.Services) {
+		s.next.sharing = sharingOf(now.Services)
+	}
 	for key := range differing(old.Services, now.Services) {
 		for _, service := range []*mesh.Service{old.Services[key], now.Services[key]} {
 			if service == nil {
@@ -93,7 +100,13 @@ func (s *step) services() {
 	}
 	for key := range differing(old.Endpoints, now.Endpoints) {
 		touched[key] = struct{}{}
+		for _, root := range s.next.sharing[key] {
+			touched[root] = struct{}{}
+		}
 		s.redirected = s.redirected || !slices.Equal(identities(old, key), identities(now, key))
+		if port := portOf(now, key); port != nil && port.Headless && port.Split() {
+			s.moved = true
+		}
 	}
 	for key := range touched {
 		s.port(key)
@@ -104,15 +117,21 @@ func (s *step) services() {
 // port makes what a service port has by its name.
 func (s *step) port(key mesh.PortKey) {
 	now := s.next.snapshot
-	assignment, cluster := envoy.Assignment(key), envoy.HTTPCluster(key)
+	assignment, split, cluster := envoy.Assignment(key), envoy.SplitAssignment(key), envoy.HTTPCluster(key)
 	port := portOf(now, key)
 	if port == nil {
 		s.drop(xds.TypeEndpoints, assignment)
+		s.drop(xds.TypeEndpoints, split)
 		s.drop(xds.TypeCluster, cluster)
 		return
 	}
 	origin := "Service " + key.Service.String()
 	s.put(xds.TypeEndpoints, assignment, origin, endpoints.Assignment(key, now.Endpoints[key]))
+	if port.Route != nil {
+		s.put(xds.TypeEndpoints, split, port.Route.Origin, endpoints.Split(port, now.Endpoints))
+	} else {
+		s.drop(xds.TypeEndpoints, split)
+	}
 	if port.Protocol == mesh.ProtocolTCP {
 		s.drop(xds.TypeCluster, cluster)
 		return
@@ -124,10 +143,10 @@ func (s *step) port(key mesh.PortKey) {
 func (s *step) addresses() {
 	services := s.next.snapshot.Services
 	s.next.addresses, s.next.outbound = s.old.addresses, s.old.outbound
-	if sameMap(s.old.snapshot.Services, services) {
+	if sameMap(s.old.snapshot.Services, services) && !s.moved {
 		return
 	}
-	s.next.addresses = addressesOf(services)
+	s.next.addresses = addressesOf(s.next.snapshot)
 	for dst := range differing(s.old.addresses, s.next.addresses) {
 		s.redirected = true
 		s.host(dst)
@@ -233,16 +252,31 @@ func identities(snapshot *mesh.Snapshot, key mesh.PortKey) []mesh.Identity {
 }
 
 // addressesOf finds the port behind each address. An address that two
-// services claim is the first one's, by name.
-func addressesOf(services map[mesh.ServiceKey]*mesh.Service) map[netip.AddrPort]*mesh.Port {
-	out := make(map[netip.AddrPort]*mesh.Port, len(services))
-	for _, service := range services {
+// services claim is the first one's, by name, and its lowest port's.
+func addressesOf(snapshot *mesh.Snapshot) map[netip.AddrPort]*mesh.Port {
+	out := make(map[netip.AddrPort]*mesh.Port, len(snapshot.Services))
+	for _, service := range snapshot.Services {
 		for _, port := range service.Ports {
-			for _, addr := range service.Addresses {
-				dst := netip.AddrPortFrom(addr, port.Number)
+			for _, dst := range snapshot.Destinations(service, port) {
 				if other := out[dst]; other == nil || service.Key.Compare(other.Key.Service) < 0 {
 					out[dst] = port
 				}
+			}
+		}
+	}
+	return out
+}
+
+// sharingOf finds the ports whose connections each port has a share of.
+func sharingOf(services map[mesh.ServiceKey]*mesh.Service) map[mesh.PortKey][]mesh.PortKey {
+	out := map[mesh.PortKey][]mesh.PortKey{}
+	for _, service := range services {
+		for _, port := range service.Ports {
+			if port.Route == nil {
+				continue
+			}
+			for _, share := range port.Route.Shares {
+				out[share.Backend] = append(out[share.Backend], port.Key)
 			}
 		}
 	}

@@ -50,7 +50,8 @@ func TestChangeNamesWhatDiffers(t *testing.T) {
 				addService(s, cartKey, mesh.ProtocolHTTP, "10.96.0.7")
 				s.Services[cartKey.Service].Ports[0].Route = &mesh.Route{Shares: []mesh.Share{{Backend: webKey, Weight: 1}}}
 			},
-			names: names{xds.TypeVirtualHost: {"outbound/10.96.0.7:80"}},
+			names: names{xds.TypeVirtualHost: {"outbound/10.96.0.7:80"}, xds.TypeEndpoints: {"split/shop/cart/80"}},
+			asked: []string{"tcp|10.96.0.7:80"},
 		},
 		"a service that has another address": {
 			change: func(s *mesh.Snapshot) { addService(s, cartKey, mesh.ProtocolHTTP, "10.96.0.17") },

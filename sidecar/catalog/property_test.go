@@ -125,7 +125,7 @@ var names = func() map[string][]string {
 		xds.TypeVirtualHost: {envoy.PlaceholderHost},
 	}
 	add := func(typeURL string, names ...string) { out[typeURL] = append(out[typeURL], names...) }
-	for _, port := range somePorts {
+	for _, port := range append([]uint16{8080}, somePorts...) {
 		for _, ip := range slices.Concat(someServiceIPs, somePodIPs, addrs("192.0.2.1")) {
 			dst := netip.AddrPortFrom(ip, port)
 			add(xds.TypeCluster, envoy.TCPCluster(dst), envoy.DirectCluster(dst))
@@ -137,7 +137,7 @@ var names = func() map[string][]string {
 			add(xds.TypeRoutes, envoy.InboundRoutes(mesh.Identity{Namespace: namespace, ServiceAccount: name}))
 			for _, port := range somePorts {
 				key := mesh.PortKey{Service: mesh.ServiceKey{Namespace: namespace, Name: name}, Port: port}
-				add(xds.TypeEndpoints, envoy.Assignment(key))
+				add(xds.TypeEndpoints, envoy.Assignment(key), envoy.SplitAssignment(key))
 				add(xds.TypeCluster, envoy.HTTPCluster(key))
 			}
 			for _, variant := range someNames {

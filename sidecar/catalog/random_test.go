@@ -125,6 +125,7 @@ func randomService(t *rapid.T, key mesh.ServiceKey) *mesh.Service {
 		port := &mesh.Port{
 			Key: mesh.PortKey{Service: key, Port: number}, Number: number,
 			Protocol: pick(t, "protocol", []mesh.Protocol{mesh.ProtocolDetect, mesh.ProtocolHTTP, mesh.ProtocolTCP}),
+			Headless: len(service.Addresses) == 0,
 		}
 		if rapid.Bool().Draw(t, "split") {
 			port.Route = randomRoute(t, number)

@@ -64,6 +64,18 @@ func PortCluster(name string, http bool, key mesh.PortKey, ids []mesh.Identity, 
 	return c
 }
 
+// SplitCluster returns the cluster of connections to a service port that a
+// split shares. Its endpoints are those of all backends, under SplitAssignment;
+// ids are who may answer for any of them.
+func SplitCluster(name string, http bool, key mesh.PortKey, ids []mesh.Identity, trustDomain string) *clusterv3.Cluster {
+	c := PortCluster(name, http, key, ids, trustDomain)
+	c.EdsClusterConfig.ServiceName = SplitAssignment(key)
+	// Shares are in the endpoints' weights. Policies that look at how busy an
+	// endpoint is would bend them.
+	c.LbPolicy = clusterv3.Cluster_ROUND_ROBIN
+	return c
+}
+
 // PodCluster returns the cluster to one pod with a sidecar, dialled by its
 // own address.
 func PodCluster(name string, http bool, addr netip.AddrPort, id mesh.Identity, trustDomain string) *clusterv3.Cluster {

@@ -36,6 +36,7 @@ func clusterGoldens() map[string]golden {
 		"cluster-http":                whole(HTTPCluster(cart), true, cartID),
 		"cluster-tcp-two-identities":  whole(TCPCluster(cartIP), false, cartID, adminID),
 		"cluster-tcp-without-sidecar": whole(TCPCluster(cartIP), false),
+		"cluster-tcp-split":           {resource: SplitCluster(TCPCluster(cartIP), false, cart, []mesh.Identity{cartID, webID}, trustDomain)},
 		"cluster-pod-http":            {resource: PodCluster(DirectCluster(cartPod), true, cartPod, cartID, trustDomain)},
 		"cluster-pod-tcp":             {resource: PodCluster(TCPCluster(cartPod), false, cartPod, cartID, trustDomain)},
 		"cluster-external-http":       {resource: PassthroughCluster(DirectCluster(external), true)},

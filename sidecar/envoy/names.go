@@ -66,6 +66,10 @@ func DirectCluster(addr netip.AddrPort) string { return directPrefix + addr.Stri
 // Assignment names the endpoints of a service port, which its clusters share.
 func Assignment(key mesh.PortKey) string { return key.String() }
 
+// SplitAssignment names the endpoints of all backends that connections to a
+// service port are shared among.
+func SplitAssignment(key mesh.PortKey) string { return "split/" + key.String() }
+
 // InboundListener names the resource that is the inbound listener of a
 // workload's pods.
 func InboundListener(key mesh.WorkloadKey) string { return inbound + "/" + workloadName(key) }

@@ -156,15 +156,10 @@ func onDemandFilter() *hcmv3.HttpFilter {
 // covers is asked for by address.
 func OutboundRoutes() *routev3.RouteConfiguration {
 	return &routev3.RouteConfiguration{
-		Name:        Outbound,
-		VhostHeader: HeaderDestination,
-		Vhds:        &routev3.Vhds{ConfigSource: adsWaiting(hostsTimeout)},
-		VirtualHosts: []*routev3.VirtualHost{outboundHost(Outbound+"/*", "*", &routev3.Route{
-			Match: anyPath(),
-			Action: &routev3.Route_Route{Route: outboundAction(&routev3.RouteAction{
-				ClusterSpecifier: &routev3.RouteAction_ClusterHeader{ClusterHeader: headerCluster},
-			})},
-		})},
+		Name:         Outbound,
+		VhostHeader:  HeaderDestination,
+		Vhds:         &routev3.Vhds{ConfigSource: adsWaiting(hostsTimeout)},
+		VirtualHosts: []*routev3.VirtualHost{outboundHost(Outbound+"/*", "*", dialledRoute())},
 	}
 }
 

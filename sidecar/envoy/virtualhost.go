@@ -31,11 +31,21 @@ func EmptyHost() *routev3.VirtualHost {
 }
 
 func lastRoute(port *mesh.Port) *routev3.Route {
-	if port.Route != nil {
+	switch {
+	case port.Route != nil:
 		return sharedRoute(anyPath(), port.Route)
+	case port.Headless:
+		return dialledRoute()
 	}
 	return &routev3.Route{Match: anyPath(), Action: &routev3.Route_Route{Route: outboundAction(&routev3.RouteAction{
 		ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: HTTPCluster(port.Key)},
+	})}}
+}
+
+// dialledRoute sends requests where the application sent them.
+func dialledRoute() *routev3.Route {
+	return &routev3.Route{Match: anyPath(), Action: &routev3.Route_Route{Route: outboundAction(&routev3.RouteAction{
+		ClusterSpecifier: &routev3.RouteAction_ClusterHeader{ClusterHeader: headerCluster},
 	})}}
 }
 

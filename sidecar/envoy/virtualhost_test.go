@@ -34,6 +34,10 @@ func hostGoldens() map[string]golden {
 			Key: cart, Number: 80,
 			Matched: []*mesh.Route{{Matches: []mesh.HTTPMatch{{PathRegex: "/beta"}}, Shares: []mesh.Share{{Backend: cartV2, Weight: 1}}}},
 		})},
+		"host-headless-by-match": {resource: ServiceHost(cartPod, &mesh.Port{
+			Key: cart, Number: 80, Headless: true,
+			Matched: []*mesh.Route{{Matches: []mesh.HTTPMatch{{PathRegex: "/beta"}}, Shares: []mesh.Share{{Backend: cartV2, Weight: 1}}}},
+		})},
 		"routes-outbound": {resource: OutboundRoutes()},
 	}
 }
