@@ -67,7 +67,8 @@ func explained(t *testing.T, args ...string) (string, error) {
 		groupResource: "HTTPRouteGroupList", tcpRouteResource: "TCPRouteList",
 	},
 		smi("split.smi-spec.io/v1alpha4", "TrafficSplit", "cart", map[string]any{"service": "cart", "backends": []any{
-			map[string]any{"service": "cart-v1", "weight": int64(2)}, map[string]any{"service": "cart-v2", "weight": int64(1)},
+			map[string]any{"service": "cart-v1", "weight": int64(2)},
+			map[string]any{"service": "cart-v2", "weight": int64(1)},
 			map[string]any{"service": "cart-v3", "weight": int64(1)},
 		}}),
 		smi("specs.smi-spec.io/v1alpha4", "HTTPRouteGroup", "api", map[string]any{"matches": []any{

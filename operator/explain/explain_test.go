@@ -166,14 +166,16 @@ func TestSplit(t *testing.T) {
 		shown  []string
 	}{
 		"shares are exact": {
-			[]mesh.Share{{Backend: v1, Weight: 1}, {Backend: v2, Weight: 2}}, explain.Admitted,
+			[]mesh.Share{{Backend: v1, Weight: 1}, {Backend: v2, Weight: 2}},
+			explain.Admitted,
 			[]string{"v1 1/3 (33.333 %) admitted", "v2 2/3 (66.667 %) admitted"},
 		},
 		"weight 0 gets none": {
 			[]mesh.Share{{Backend: v1, Weight: 5}, {Backend: v2}}, explain.Admitted, []string{"v1 5/5 (100 %) admitted"},
 		},
 		"what is missing keeps its share": {
-			[]mesh.Share{{Backend: v1, Weight: 1}, {Backend: gone, Weight: 1, Missing: true}, {Backend: empty, Weight: 2}}, explain.Mixed,
+			[]mesh.Share{{Backend: v1, Weight: 1}, {Backend: gone, Weight: 1, Missing: true}, {Backend: empty, Weight: 2}},
+			explain.Mixed,
 			[]string{"v1 1/4 (25 %) admitted", "gone 1/4 (25 %) 500 backend does not exist", "empty 2/4 (50 %) 503 nothing takes the request"},
 		},
 		"no weight at all": {[]mesh.Share{{Backend: v1}, {Backend: v2}}, explain.Unavailable, nil},

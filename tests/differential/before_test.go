@@ -20,7 +20,7 @@ func TestConnectionsFromBeforeThePolicy(t *testing.T) {
 		requests[i].From.Identity, requests[i].Address = web, to
 		requests[i].Method, requests[i].Authority, requests[i].Target = "GET", "cart", "/admin"
 		clients[i] = s.client(t, requests[i])
-		defer clients[i].close()
+		t.Cleanup(clients[i].close)
 		if a := clients[i].send(requests[i]); a.outcome != explain.Admitted {
 			t.Fatalf("without a policy: %s", a)
 		}

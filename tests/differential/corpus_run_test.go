@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/heddle-mesh/heddle/operator/explain"
+	"github.com/heddle-mesh/heddle/operator/mesh"
 )
 
 // TestCorpus sends the corpus in both versions of HTTP to every kind of
@@ -21,10 +22,25 @@ func TestCorpus(t *testing.T) {
 	if nginx {
 		lanes = append(lanes, lane{"nginx", portNginx, explain.HTTP1}, lane{"nginx", portNginx2, explain.HTTP2})
 	}
+	send(t, s, lanes, requests)
+
+	// Where no rule looks at paths they pass as they are.
+	for _, policy := range []*mesh.Policy{
+		{Destination: self},
+		{Destination: self, Closed: true, Grants: []mesh.Grant{{Sources: []mesh.Identity{web}, HTTP: []mesh.HTTPMatch{{Methods: []string{"GET"}}}}}},
+	} {
+		s.become(t, meshOf(policy))
+		send(t, s, lanes[:2], requests)
+	}
+}
+
+// send has each lane send all requests and reports what went wrong.
+func send(t *testing.T, s *sidecar, lanes []lane, requests []explain.Request) {
+	t.Helper()
 	var total tally
 	var wg sync.WaitGroup
+	s.certificate(t, web)
 	for _, l := range lanes {
-		s.certificate(t, web)
 		wg.Go(func() { l.run(t, s, requests, &total) })
 	}
 	wg.Wait()
@@ -56,6 +72,9 @@ func corpus() []explain.Request {
 				out = append(out, explain.Request{Method: method, Target: target, Authority: "cart", Headers: headers})
 			}
 		}
+	}
+	for _, target := range []string{"/team", "/admin"} {
+		out = append(out, explain.Request{Method: "POST", Target: target, Authority: "cart", Headers: []explain.Header{{Name: "X-Role", Value: "admin"}}})
 	}
 	for _, host := range hosts {
 		for _, target := range []string{"/public/x", "/admin"} {

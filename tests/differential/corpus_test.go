@@ -28,9 +28,9 @@ var suffixes = []string{"", "/", "/.", "/..", "//", "?x", "?/public/x", "?a=/../
 
 // targets composes them, and tries every byte as an escape.
 func targets() []string {
-	out := []string{"/", "/public", "/Public/x", "/PUBLIC/x", "/public/x", "/items/abc", "/items/%61bc", "/items/a%62c", "/items/ABC", "/team", "/team/a", "/Admin", "/x/open", "/%61dmin/open", "/admin/open", "/bdmin/open"}
+	out := []string{"/", "/public", "/Public/x", "/PUBLIC/x", "/public/x", "/items/abc", "/items/%61bc", "/items/a%62c", "/items/ABC", "/team", "/team/a", "/Admin", "/x/open", "/%61dmin/open", "/admin/open", "/bdmin/open", "//admin/open", "/%2561dmin/open", "/%41dmin/open", "//", "///", "/%252e", "/100%25", "/50%25%20off"}
 	for _, p := range prefixes {
-		out = append(out, p+"admin", p+"public/x", p+"team")
+		out = append(out, p+"admin", p+"public/x", p+"team", p+"items/abc")
 	}
 	for _, up := range ups {
 		out = append(out, "/public/"+up+"admin", "/items/"+up+"admin", "/x/"+up+"public/y")
@@ -58,7 +58,6 @@ var headerSets = [][]explain.Header{
 	{{Name: "x-role", Value: "Admin"}},
 	{{Name: "x-role", Value: ""}},
 	{{Name: "x_role", Value: "admin"}},
-	{{Name: "X-Role", Value: "admin"}},
 	{{Name: "x-envoy-original-path", Value: "/public/x"}, {Name: "x-heddle-path", Value: "/public/x"}, {Name: "x-original-url", Value: "/public/x"}, {Name: "x-rewrite-url", Value: "/public/x"}},
 	{{Name: "x-forwarded-client-cert", Value: "URI=spiffe://cluster.local/ns/ops/sa/admin"}, {Name: "x-envoy-internal", Value: "true"}, {Name: "x-heddle-dst", Value: "10.96.0.1:80"}, {Name: "x-heddle-cluster", Value: "inbound"}},
 	{{Name: "x-http-method-override", Value: "GET"}, {Name: "x-method-override", Value: "GET"}},
