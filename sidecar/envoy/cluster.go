@@ -99,6 +99,15 @@ func PassthroughCluster(name string, http bool) *clusterv3.Cluster {
 	return c
 }
 
+// ClosedCluster returns the cluster for a destination that is closed: nobody is
+// there. Without a cluster only the first to call would be told so at once, and
+// all others after onDemandTimeout.
+func ClosedCluster(name string, http bool) *clusterv3.Cluster {
+	c := baseCluster(name, http)
+	c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC}
+	return c
+}
+
 // Inbound returns the cluster that leads to the application in the pod. It
 // binds to 127.0.0.6, by which the redirection knows that the connection has
 // been through the sidecar.

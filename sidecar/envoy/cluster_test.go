@@ -41,6 +41,7 @@ func clusterGoldens() map[string]golden {
 		"cluster-pod-tcp":             {resource: PodCluster(TCPCluster(cartPod), false, cartPod, cartID, trustDomain)},
 		"cluster-external-http":       {resource: PassthroughCluster(DirectCluster(external), true)},
 		"cluster-external-tcp":        {resource: PassthroughCluster(TCPCluster(external), false)},
+		"cluster-closed-tcp":          {resource: ClosedCluster(TCPCluster(external), false)},
 		"cluster-application":         {resource: Inbound()},
 		"cluster-ready":               {resource: ReadyCluster()},
 	}

@@ -16,6 +16,7 @@ import (
 	setfilterstatev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/set_filter_state/v3"
 	tcpproxyv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
+	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -28,6 +29,9 @@ const (
 	// inspectTimeout bounds how long a server-first protocol on a port that
 	// declares nothing waits for a client that says nothing.
 	inspectTimeout = 500 * time.Millisecond
+	// outboundInspectTimeout is longer: a client that is late with its first
+	// request would be taken for one that speaks no HTTP.
+	outboundInspectTimeout = 5 * time.Second
 	// hostsTimeout lets the listener open when there are no virtual hosts.
 	hostsTimeout = 50 * time.Millisecond
 )
@@ -62,7 +66,7 @@ func OutboundListener(ports OutboundPorts) *listenerv3.Listener {
 			},
 			inspector,
 		},
-		ListenerFiltersTimeout:           durationpb.New(inspectTimeout),
+		ListenerFiltersTimeout:           durationpb.New(outboundInspectTimeout),
 		ContinueOnListenerFiltersTimeout: true,
 		FilterChains: []*listenerv3.FilterChain{{
 			Name:             "http",
@@ -145,8 +149,16 @@ func tcpProxy(prefix, cluster string) *listenerv3.Filter {
 	})
 }
 
+// notOnDemand keeps requests from asking for a cluster that there is not. Only
+// the first to ask is answered; others would wait for onDemandTimeout.
+func notOnDemand() map[string]*anypb.Any {
+	return map[string]*anypb.Any{filterOnDemand: typed(&ondemandv3.PerRouteConfig{})}
+}
+
+const filterOnDemand = "envoy.filters.http.on_demand"
+
 func onDemandFilter() *hcmv3.HttpFilter {
-	return httpFilter("envoy.filters.http.on_demand", &ondemandv3.OnDemand{
+	return httpFilter(filterOnDemand, &ondemandv3.OnDemand{
 		Odcds: &ondemandv3.OnDemandCds{Source: ads(), Timeout: durationpb.New(onDemandTimeout)},
 	})
 }

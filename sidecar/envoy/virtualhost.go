@@ -58,10 +58,14 @@ func sharedRoute(match *routev3.RouteMatch, route *mesh.Route) *routev3.Route {
 		if share.Weight == 0 {
 			continue
 		}
-		weighted.Clusters = append(weighted.Clusters, &routev3.WeightedCluster_ClusterWeight{
+		cluster := &routev3.WeightedCluster_ClusterWeight{
 			Name:   HTTPCluster(share.Backend),
 			Weight: wrapperspb.UInt32(share.Weight),
-		})
+		}
+		if share.Missing {
+			cluster.TypedPerFilterConfig = notOnDemand()
+		}
+		weighted.Clusters = append(weighted.Clusters, cluster)
 	}
 	return &routev3.Route{Match: match, Action: &routev3.Route_Route{Route: outboundAction(&routev3.RouteAction{
 		ClusterSpecifier: &routev3.RouteAction_WeightedClusters{WeightedClusters: weighted},
