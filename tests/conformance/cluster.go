@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -76,9 +77,11 @@ func (c *cluster) removed() error {
 func (c *cluster) kubectl(ctx context.Context, stdin string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "kubectl", append([]string{"-n", c.namespace}, args...)...)
 	cmd.Stdin = strings.NewReader(stdin)
-	out, err := cmd.CombinedOutput()
+	var complaints bytes.Buffer
+	cmd.Stderr = &complaints
+	out, err := cmd.Output()
 	if err != nil {
-		return "", fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(string(out)))
+		return "", fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, bytes.TrimSpace(complaints.Bytes()))
 	}
 	return string(out), nil
 }
@@ -117,10 +120,16 @@ func (a answers) share(app string) float64 {
 	return float64(a.ByVersion[app]) / float64(a.Total)
 }
 
-// ask has app-a send a number of requests.
-func (c *cluster) ask(ctx context.Context, n int, args ...string) (answers, error) {
-	var a answers
-	out, err := c.kubectl(ctx, "", append([]string{"exec", "deployment/app-a", "-c", "app", "--", "/shop", "get", "-n", fmt.Sprint(n)}, args...)...)
+// ask has app-a send a number of requests. kubectl loses the output of an exec
+// now and then, without an error: then they are sent again.
+func (c *cluster) ask(ctx context.Context, n int, args ...string) (a answers, err error) {
+	args = append([]string{"exec", "deployment/app-a", "-c", "app", "--", "/shop", "get", "-n", fmt.Sprint(n)}, args...)
+	var out string
+	for range 3 {
+		if out, err = c.kubectl(ctx, "", args...); err != nil || out != "" {
+			break
+		}
+	}
 	if err != nil {
 		return a, err
 	}
