@@ -1,0 +1,439 @@
+package explain_test
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"sigs.k8s.io/yaml"
+
+	accessv1alpha3 "github.com/heddle-mesh/heddle/crds/smi/access/v1alpha3"
+	specsv1alpha4 "github.com/heddle-mesh/heddle/crds/smi/specs/v1alpha4"
+	splitv1alpha4 "github.com/heddle-mesh/heddle/crds/smi/split/v1alpha4"
+	"github.com/heddle-mesh/heddle/operator/build"
+	"github.com/heddle-mesh/heddle/operator/explain"
+	"github.com/heddle-mesh/heddle/operator/mesh"
+)
+
+// The cases here are reports from the field about meshes that speak SMI, by
+// the numbers of docs/reference/conformance.md: manifests, a request, and what
+// becomes of it. tests/differential holds the same model against a stock Envoy.
+
+// objects reads manifests, separated by lines of three dashes. What they leave
+// out is in namespace shop.
+func objects(t *testing.T, manifests string) build.Objects {
+	t.Helper()
+	var out build.Objects
+	for _, text := range strings.Split(manifests, "\n---\n") {
+		var head struct{ Kind string }
+		read := func(into any) {
+			if err := yaml.UnmarshalStrict([]byte(text), into); err != nil {
+				t.Fatalf("%v in\n%s", err, text)
+			}
+		}
+		if err := yaml.Unmarshal([]byte(text), &head); err != nil {
+			t.Fatalf("%v in\n%s", err, text)
+		}
+		switch head.Kind {
+		case "Namespace":
+			out.Namespaces = append(out.Namespaces, one[corev1.Namespace](read))
+		case "Service":
+			out.Services = append(out.Services, one[corev1.Service](read))
+		case "Pod":
+			out.Pods = append(out.Pods, one[corev1.Pod](read))
+		case "EndpointSlice":
+			out.EndpointSlices = append(out.EndpointSlices, one[discoveryv1.EndpointSlice](read))
+		case "TrafficSplit":
+			out.TrafficSplits = append(out.TrafficSplits, one[splitv1alpha4.TrafficSplit](read))
+		case "TrafficTarget":
+			out.TrafficTargets = append(out.TrafficTargets, one[accessv1alpha3.TrafficTarget](read))
+		case "HTTPRouteGroup":
+			out.HTTPRouteGroups = append(out.HTTPRouteGroups, one[specsv1alpha4.HTTPRouteGroup](read))
+		case "TCPRoute":
+			out.TCPRoutes = append(out.TCPRoutes, one[specsv1alpha4.TCPRoute](read))
+		default:
+			t.Fatalf("kind %q in\n%s", head.Kind, text)
+		}
+	}
+	return out
+}
+
+func one[T any](read func(any)) *T {
+	out := new(T)
+	read(out)
+	return out
+}
+
+// behind is a Service with the cluster IP 10.96.0.n and port 80 that is HTTP,
+// and its pods, which listen where the Service says, in namespace and with
+// account, at 10.244.n.1 and on.
+func behind(namespace, name, account string, n, target, pods int) string {
+	text := fmt.Sprintf(`kind: Service
+metadata: {namespace: %s, name: %s}
+spec: {clusterIP: 10.96.0.%d, clusterIPs: [10.96.0.%d], ports: [{name: http, port: 80, targetPort: %d}]}
+`, namespace, name, n, n, target)
+	var endpoints []string
+	for i := range pods {
+		ip := fmt.Sprintf("10.244.%d.%d", n, i+1)
+		text += fmt.Sprintf(`
+---
+kind: Pod
+metadata: {namespace: %s, name: %s-%d, uid: %s-%d}
+spec: {serviceAccountName: %s, initContainers: [{name: heddle-proxy}], containers: [{name: app}]}
+status: {phase: Running, podIPs: [{ip: %s}]}
+`, namespace, name, i, name, i, account, ip)
+		endpoints = append(endpoints, fmt.Sprintf("{addresses: [%s], targetRef: {kind: Pod, namespace: %s, name: %s-%d, uid: %s-%d}}", ip, namespace, name, i, name, i))
+	}
+	return text + fmt.Sprintf(`
+---
+kind: EndpointSlice
+addressType: IPv4
+metadata: {namespace: %s, name: %s-x, labels: {kubernetes.io/service-name: %s}}
+ports: [{name: http, port: %d}]
+endpoints: [%s]
+`, namespace, name, name, target, strings.Join(endpoints, ", "))
+}
+
+func manifests(all ...string) string { return strings.Join(all, "\n---\n") }
+
+func splitOf(name, created, backends string) string {
+	return fmt.Sprintf("kind: TrafficSplit\nmetadata: {namespace: shop, name: %s, creationTimestamp: %q}\nspec: {service: web, backends: [%s]}\n", name, created, backends)
+}
+
+const noon = "2026-01-01T12:00:00Z"
+
+// shares says of every branch where it goes, its share, at which port, and
+// what comes of it.
+func shares(d explain.Decision) []string {
+	if len(d.Branches) == 0 {
+		return []string{d.Outcome.String()}
+	}
+	var out []string
+	for _, b := range d.Branches {
+		port := ""
+		if len(b.Verdicts) > 0 {
+			port = fmt.Sprintf(":%d", b.Verdicts[0].Port)
+		}
+		out = append(out, fmt.Sprintf("%s%s %d/%d %s", b.Backend.Service.Name, port, b.Weight, b.Of, b.Outcome))
+	}
+	return out
+}
+
+func call(service string) explain.Request {
+	r := get("/")
+	r.To = key(service, 80)
+	return r
+}
+
+// splitCase is a split and the shares of calls to its root.
+type splitCase struct {
+	manifests []string
+	want      []string
+}
+
+func (c splitCase) run(t *testing.T) {
+	t.Helper()
+	snapshot, _ := build.Build(objects(t, manifests(c.manifests...)), nil)
+	if diff := cmp.Diff(c.want, shares(explain.Explain(snapshot, call("web")))); diff != "" {
+		t.Errorf("shares (-want +got):\n%s", diff)
+	}
+}
+
+func TestCaseO1_TheRootsTargetPortIsNotDialled(t *testing.T) {
+	t.Parallel()
+	splitCase{
+		[]string{
+			behind("shop", "web", "cart", 1, 9999, 1), behind("shop", "v1", "cart", 2, 8080, 1), behind("shop", "v2", "cart", 3, 8081, 1),
+			splitOf("s", noon, "{service: v1, weight: 50}, {service: v2, weight: 50}"),
+		},
+		[]string{"v1:8080 50/100 admitted", "v2:8081 50/100 admitted"},
+	}.run(t)
+}
+
+func TestCaseO2_BackendsKeepTheirOwnNames(t *testing.T) {
+	t.Parallel()
+	snapshot, _ := build.Build(objects(t, manifests(
+		behind("shop", "web", "cart", 1, 8080, 1), behind("shop", "v1", "cart", 2, 8080, 1), behind("shop", "v2", "cart", 3, 8080, 1),
+		splitOf("s", noon, "{service: v1, weight: 0}, {service: v2, weight: 100}"))), nil)
+	for to, want := range map[string]string{"web": "v2:8080 100/100 admitted", "v1": "v1:8080 1/1 admitted", "v2": "v2:8080 1/1 admitted"} {
+		if diff := cmp.Diff([]string{want}, shares(explain.Explain(snapshot, call(to)))); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", to, diff)
+		}
+	}
+}
+
+func TestCaseO3_TheRootSelectsThePodsOfItsBackends(t *testing.T) {
+	t.Parallel()
+	splitCase{
+		[]string{
+			behind("shop", "web", "cart", 1, 8080, 4), behind("shop", "v1", "cart", 2, 8080, 3), behind("shop", "v2", "cart", 3, 8080, 1),
+			splitOf("s", noon, "{service: v1, weight: 90}, {service: v2, weight: 10}"),
+		},
+		[]string{"v1:8080 90/100 admitted", "v2:8080 10/100 admitted"},
+	}.run(t)
+}
+
+func TestCaseO5_ABackendWithoutEndpointsKeepsItsShare(t *testing.T) {
+	t.Parallel()
+	splitCase{
+		[]string{
+			behind("shop", "web", "cart", 1, 8080, 1), behind("shop", "v1", "cart", 2, 8080, 1), behind("shop", "v2", "cart", 3, 8080, 0),
+			splitOf("s", noon, "{service: v1, weight: 50}, {service: v2, weight: 50}"),
+		},
+		[]string{"v1:8080 50/100 admitted", "v2 50/100 503 nothing takes the request"},
+	}.run(t)
+}
+
+func TestCaseO6_TheOlderOfTwoSplitsActs(t *testing.T) {
+	t.Parallel()
+	older := splitOf("b-split", noon, "{service: v1, weight: 100}")
+	younger := splitOf("a-split", "2026-01-01T12:00:01Z", "{service: v2, weight: 100}")
+	services := manifests(behind("shop", "web", "cart", 1, 8080, 1), behind("shop", "v1", "cart", 2, 8080, 1), behind("shop", "v2", "cart", 3, 8080, 1))
+	for range 2 {
+		splitCase{[]string{services, older, younger}, []string{"v1:8080 100/100 admitted"}}.run(t)
+		older, younger = younger, older // the order in which they are read is nothing
+		splitCase{[]string{services, older, younger}, []string{"v1:8080 100/100 admitted"}}.run(t)
+	}
+	splitCase{[]string{services, splitOf("a-split", "2026-01-01T12:00:01Z", "{service: v2, weight: 100}")}, []string{"v2:8080 100/100 admitted"}}.run(t)
+}
+
+func TestCaseO7_TheRootAsItsOwnBackendAndSplitsInARow(t *testing.T) {
+	t.Parallel()
+	next := strings.Replace(splitOf("t", noon, "{service: v3, weight: 100}"), "service: web", "service: v2", 1)
+	all := []string{
+		behind("shop", "web", "cart", 1, 8080, 1), behind("shop", "v2", "cart", 2, 8080, 1), behind("shop", "v3", "cart", 3, 8080, 1),
+		splitOf("s", noon, "{service: web, weight: 80}, {service: v2, weight: 20}"), next,
+	}
+	splitCase{all, []string{"web:8080 80/100 admitted", "v2:8080 20/100 admitted"}}.run(t)
+	snapshot, _ := build.Build(objects(t, manifests(all...)), nil)
+	if diff := cmp.Diff([]string{"v3:8080 100/100 admitted"}, shares(explain.Explain(snapshot, call("v2")))); diff != "" {
+		t.Errorf("a direct call (-want +got):\n%s", diff)
+	}
+}
+
+func TestCaseO8_WeightsOfAnySum(t *testing.T) {
+	t.Parallel()
+	services := manifests(behind("shop", "web", "cart", 1, 8080, 1), behind("shop", "v1", "cart", 2, 8080, 1), behind("shop", "v2", "cart", 3, 8080, 1), behind("shop", "v3", "cart", 4, 8080, 1))
+	for backends, want := range map[string][]string{
+		"{service: v1, weight: 1}, {service: v2, weight: 2}":                              {"v1:8080 1/3 admitted", "v2:8080 2/3 admitted"},
+		"{service: v1, weight: 50}":                                                       {"v1:8080 50/50 admitted"},
+		"{service: v1, weight: 7}, {service: v2, weight: 11}, {service: v3, weight: 13}":  {"v1:8080 7/31 admitted", "v2:8080 11/31 admitted", "v3:8080 13/31 admitted"},
+		"{service: v1, weight: 900}, {service: v2, weight: 100}":                          {"v1:8080 900/1000 admitted", "v2:8080 100/1000 admitted"},
+		"{service: v1, weight: 1000}, {service: v2, weight: 1}, {service: v3, weight: 0}": {"v1:8080 1000/1001 admitted", "v2:8080 1/1001 admitted"},
+	} {
+		splitCase{[]string{services, splitOf("s", noon, backends)}, want}.run(t)
+	}
+}
+
+func TestCaseO9_OneBackendOfWeight0IsNotTheRoot(t *testing.T) {
+	t.Parallel()
+	splitCase{
+		[]string{behind("shop", "web", "cart", 1, 8080, 1), behind("shop", "v1", "cart", 2, 8080, 1), splitOf("s", noon, "{service: v1, weight: 0}")},
+		[]string{"503 nothing takes the request"},
+	}.run(t)
+}
+
+func TestCaseO10_AMissingBackendKeepsItsShareUntilItIsThere(t *testing.T) {
+	t.Parallel()
+	before := []string{
+		behind("shop", "web", "cart", 1, 8080, 1), behind("shop", "v1", "cart", 2, 8080, 1),
+		splitOf("s", noon, "{service: v1, weight: 80}, {service: typo-v2, weight: 20}"),
+	}
+	splitCase{before, []string{"v1:8080 80/100 admitted", "typo-v2 20/100 500 backend does not exist"}}.run(t)
+	splitCase{append(before, behind("shop", "typo-v2", "cart", 3, 8080, 1)), []string{"v1:8080 80/100 admitted", "typo-v2:8080 20/100 admitted"}}.run(t)
+}
+
+func TestCaseO11_AWeightLeftOutIs0(t *testing.T) {
+	t.Parallel()
+	splitCase{
+		[]string{
+			behind("shop", "web", "cart", 1, 8080, 1), behind("shop", "v1", "cart", 2, 8080, 1), behind("shop", "v2", "cart", 3, 8080, 1),
+			splitOf("s", noon, "{service: v2}, {service: v1, weight: 100}"),
+		},
+		[]string{"v1:8080 100/100 admitted"},
+	}.run(t)
+}
+
+func TestCaseO12_WeightsAreOfServicesNotOfPods(t *testing.T) {
+	t.Parallel()
+	for _, green := range []int{9, 1} {
+		splitCase{
+			[]string{
+				behind("shop", "web", "cart", 1, 8080, 1), behind("shop", "blue", "cart", 2, 8080, 1), behind("shop", "green", "cart", 3, 8080, green),
+				splitOf("s", noon, "{service: blue, weight: 1}, {service: green, weight: 1}"),
+			},
+			[]string{"blue:8080 1/2 admitted", "green:8080 1/2 admitted"},
+		}.run(t)
+	}
+}
+
+// targetOf lets a source do to shop/cart what its group's match says.
+func targetOf(name, source, match string) string {
+	return manifests(fmt.Sprintf(`kind: TrafficTarget
+metadata: {namespace: shop, name: %[1]s}
+spec:
+  destination: {kind: ServiceAccount, name: cart}
+  sources: [{kind: ServiceAccount, name: %[2]s}]
+  rules: [{kind: HTTPRouteGroup, name: %[1]s}]
+`, name, source), fmt.Sprintf("kind: HTTPRouteGroup\nmetadata: {namespace: shop, name: %s}\nspec: {matches: [%s]}\n", name, match))
+}
+
+// wants asks service web of the mesh and compares outcomes by request, written
+// "account METHOD target [name:value]".
+func wants(t *testing.T, text string, all map[string]explain.Outcome) {
+	t.Helper()
+	snapshot, _ := build.Build(objects(t, text), nil)
+	for line, want := range all {
+		part := strings.Fields(line)
+		r := call("web")
+		r.From.Identity.ServiceAccount, r.Method, r.Target = part[0], part[1], part[2]
+		for _, header := range part[3:] {
+			name, value, _ := strings.Cut(header, ":")
+			if strings.EqualFold(name, "host") {
+				r.Authority = value
+				continue
+			}
+			r.Headers = append(r.Headers, explain.Header{Name: name, Value: value})
+		}
+		if got := explain.Explain(snapshot, r); got.Outcome != want {
+			t.Errorf("%s: %s, want %s; %v", line, got.Outcome, want, got.Trace)
+		}
+	}
+}
+
+func web1() string { return behind("shop", "web", "cart", 1, 8080, 1) }
+
+func TestCaseO14_PathsMatchAsAWhole(t *testing.T) {
+	t.Parallel()
+	wants(t, manifests(web1(), targetOf("t", "web", `{name: m, pathRegex: "/counter", methods: [GET]}`)), map[string]explain.Outcome{
+		"web GET /counter": explain.Admitted, "web GET /counter?x=1": explain.Admitted,
+		"web GET /incrementcounter": explain.Forbidden, "web GET /counterfeit": explain.Forbidden, "web GET /counter/1": explain.Forbidden,
+	})
+	wants(t, manifests(web1(), targetOf("t", "web", `{name: m, pathRegex: "/counter.*", methods: [GET]}`)), map[string]explain.Outcome{
+		"web GET /counterfeit": explain.Admitted, "web GET /counter/1": explain.Admitted, "web GET /incrementcounter": explain.Forbidden,
+	})
+}
+
+func TestCaseO15_AMatchWithoutPathOrMethods(t *testing.T) {
+	t.Parallel()
+	wants(t, manifests(web1(), targetOf("t", "web", `{name: m, headers: [{x-team: "a.*"}]}`)), map[string]explain.Outcome{
+		"web PUT /any x-team:a1": explain.Admitted, "web GET /any x-team:b1": explain.Forbidden, "web GET /any": explain.Forbidden,
+	})
+	wants(t, manifests(web1(), targetOf("t", "web", `{name: all}`)), map[string]explain.Outcome{"web DELETE /any": explain.Admitted})
+}
+
+func TestCaseO16_TwoTargetsOfOneDestinationAddUp(t *testing.T) {
+	t.Parallel()
+	broad := `{name: m, pathRegex: "/api.*", methods: ["*"]}`
+	narrow := `{name: m, pathRegex: "/api", methods: [GET]}`
+	want := map[string]explain.Outcome{
+		"c1 POST /api": explain.Admitted, "c2 GET /api": explain.Admitted, "c2 POST /api": explain.Forbidden, "c2 GET /api/x": explain.Forbidden,
+	}
+	wants(t, manifests(web1(), targetOf("a", "c1", broad), targetOf("b", "c2", narrow)), want)
+	wants(t, manifests(web1(), targetOf("a", "c2", narrow), targetOf("b", "c1", broad)), want)
+}
+
+func TestCaseO17_AnEmptyNamespaceIsTheTargetsOwn(t *testing.T) {
+	t.Parallel()
+	target := func(namespace string) string {
+		return strings.ReplaceAll(targetOf("t", "default", "{name: all}"), "namespace: shop", "namespace: "+namespace)
+	}
+	snapshot, _ := build.Build(objects(t, manifests(
+		behind("shop", "web", "cart", 1, 8080, 1), behind("default", "web", "cart", 2, 8080, 1), target("shop"), target("default"))), nil)
+	for _, from := range []string{"shop", "default"} {
+		for _, to := range []string{"shop", "default"} {
+			r := call("web")
+			r.To.Service.Namespace = to
+			r.From.Identity = mesh.Identity{Namespace: from, ServiceAccount: "default"}
+			want := explain.Forbidden
+			if from == to {
+				want = explain.Admitted
+			}
+			if got := explain.Explain(snapshot, r); got.Outcome != want {
+				t.Errorf("%s to %s: %s, want %s", from, to, got.Outcome, want)
+			}
+		}
+	}
+}
+
+// What the case asks for is that callers are sent only to the pods they may
+// call. Heddle sends them to all, and the others refuse: decision 0018.
+func TestCaseO18_OneServiceOfTwoAccountsNeverOpensTheOther(t *testing.T) {
+	t.Parallel()
+	two := strings.Replace(behind("shop", "web", "cart", 1, 8080, 2), "uid: web-1}\nspec: {serviceAccountName: cart", "uid: web-1}\nspec: {serviceAccountName: other", 1)
+	closed := `kind: Namespace
+metadata: {name: shop, labels: {heddle.dev/access: Deny}}
+`
+	snapshot, _ := build.Build(objects(t, manifests(closed, two, targetOf("t", "web", "{name: all}"))), nil)
+	for _, verdict := range explain.Explain(snapshot, call("web")).Branches[0].Verdicts {
+		want := explain.Forbidden
+		if verdict.Identity.ServiceAccount == "cart" {
+			want = explain.Admitted
+		}
+		if verdict.Outcome != want {
+			t.Errorf("pods of %s: %s, want %s", verdict.Identity.ServiceAccount, verdict.Outcome, want)
+		}
+	}
+	r := call("web")
+	r.To, r.Address = mesh.PortKey{}, netip.MustParseAddrPort("10.244.1.2:8080")
+	if got := explain.Explain(snapshot, r).Outcome; got != explain.Forbidden {
+		t.Errorf("the other pod's own address: %s", got)
+	}
+}
+
+func TestCaseO19_PathParametersAreNoWayAround(t *testing.T) {
+	t.Parallel()
+	snapshot := manifests(web1(), targetOf("t", "web", `{name: m, pathRegex: "/public/.*"}`))
+	wants(t, snapshot, map[string]explain.Outcome{
+		"web GET /public/..;/admin": explain.Forbidden, "web GET /public/;/../admin": explain.Admitted, "web GET /public;x=1/a": explain.Forbidden,
+	})
+	// The second is admitted as what it is made to be before it is passed on.
+	mesh, _ := build.Build(objects(t, snapshot), nil)
+	if got := explain.Explain(mesh, func() explain.Request { r := call("web"); r.Target = "/public/;/../admin"; return r }()).Branches[0].Verdicts[0].Path; got != "/public/admin" {
+		t.Errorf("the application gets %q", got)
+	}
+}
+
+func TestCaseO20_SlashesAndDotsAreResolvedBeforeTheyAreJudged(t *testing.T) {
+	t.Parallel()
+	text := manifests(web1(), targetOf("t", "web", `{name: m, pathRegex: "/data/public.*"}`))
+	wants(t, text, map[string]explain.Outcome{
+		"web GET /data/public/../secret": explain.Forbidden, "web GET /data/public/%2e%2e/secret": explain.Forbidden, "web GET /data//secret": explain.Forbidden,
+		"web GET //data/public": explain.Admitted, "web GET /data/./public": explain.Admitted,
+	})
+	snapshot, _ := build.Build(objects(t, text), nil)
+	for _, target := range []string{"//data/public", "/data/./public"} {
+		r := call("web")
+		r.Target = target
+		if got := explain.Explain(snapshot, r).Branches[0].Verdicts[0].Path; got != "/data/public" {
+			t.Errorf("for %s the application gets %q", target, got)
+		}
+	}
+}
+
+func TestCaseO22_AHostInAPolicyMakesNoRoute(t *testing.T) {
+	t.Parallel()
+	text := manifests(web1(), targetOf("t", "web", `{name: m, headers: [{host: "payments.bank"}]}`))
+	wants(t, text, map[string]explain.Outcome{"web GET / host:payments.bank": explain.Admitted, "web GET / host:web": explain.Forbidden})
+	with, _ := build.Build(objects(t, text), nil)
+	without, _ := build.Build(objects(t, web1()), nil)
+	if diff := cmp.Diff(without.Services, with.Services, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
+		t.Errorf("services and their routes (-without +with):\n%s", diff)
+	}
+}
+
+func TestCaseO82_HeadersAsAListOrAMap(t *testing.T) {
+	t.Parallel()
+	want := map[string]explain.Outcome{
+		"web GET / User-Agent:xAndroidx cookie:a;type=insider": explain.Admitted,
+		"web GET / User-Agent:xAndroidx":                       explain.Forbidden, "web GET / cookie:type=insider": explain.Forbidden,
+	}
+	broken := targetOf("broken", "web", `{name: m, headers: "oops"}`)
+	for _, headers := range []string{`[{user-agent: ".*Android.*"}, {cookie: ".*type=insider.*"}]`, `{user-agent: ".*Android.*", cookie: ".*type=insider.*"}`} {
+		wants(t, manifests(web1(), targetOf("t", "web", "{name: m, headers: "+headers+"}"), broken), want)
+	}
+}
