@@ -123,6 +123,8 @@ type counts struct {
 	ByVersion map[string]int `json:"byVersion"`
 	Errors    int            `json:"errors"`
 	LastError string         `json:"lastError"`
+	// P99 is in milliseconds.
+	P99 float64 `json:"p99"`
 }
 
 // get has web ask the URL a number of times.

@@ -42,10 +42,14 @@ spec: {service: cart, backends: [{service: cart-v1, weight: 50}, {service: nowhe
 	if out := s.must("get", "trafficsplit", "cart", "-o", "jsonpath={.status.conditions[?(@.type==\"ResolvedRefs\")]}"); !strings.Contains(out, "BackendNotFound") || !strings.Contains(out, "nowhere") {
 		t.Errorf("the condition names neither reason nor Service: %s", out)
 	}
-	s.eventually("half the requests are answered with 500", func() bool {
-		c := s.get(200, "http://cart/")
-		return c.ByVersion["v1"] > 50 && c.ByCode["500"] > 50 && c.ByVersion["v1"]+c.ByCode["500"] == 200
-	})
+	s.must("wait", "--for=condition=Programmed", "trafficsplit/cart", "--timeout=30s")
+	c := s.get(200, "http://cart/")
+	if c.ByVersion["v1"] < 50 || c.ByCode["500"] < 50 || c.ByVersion["v1"]+c.ByCode["500"] != 200 {
+		t.Errorf("half the requests are answered with 500: %+v", c)
+	}
+	if c.P99 > 2000 {
+		t.Errorf("the answer takes %v ms: nobody shall wait for a backend that doesn't exist", c.P99)
+	}
 }
 
 func TestTrafficTargetAdmitsOnlyWhatItNames(t *testing.T) {
