@@ -66,14 +66,3 @@ func BenchmarkEndpointsOfOneService(b *testing.B) {
 		Endpoints(one, snapshot)
 	}
 }
-
-// A class of letters that repeats costs a compiler far more than its few bytes.
-func BenchmarkCheckRegex(b *testing.B) {
-	for _, expression := range []string{`/items(/[^/]+)*`, everyOther + "{1000}"} {
-		b.Run(expression, func(b *testing.B) {
-			for b.Loop() {
-				_ = checkRegex(expression)
-			}
-		})
-	}
-}

@@ -3,9 +3,11 @@ package build
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	heddlev1alpha1 "github.com/heddle-mesh/heddle/crds/heddle/v1alpha1"
+	"github.com/heddle-mesh/heddle/crds/smi/validate"
 	"github.com/heddle-mesh/heddle/operator/mesh"
 )
 
@@ -28,6 +30,21 @@ func (p *problems) add(reason, format string, args ...any) {
 	}
 	p.said[message] = true
 	p.messages = append(p.messages, message)
+}
+
+// told sorts what is to be said of an object by itself: what keeps it from being
+// accepted, and which of its references can't be resolved.
+func told(result validate.Result) (wrong, refs problems) {
+	for _, p := range slices.Concat(result.Errors, result.Warnings) {
+		switch {
+		case p.Reason == "": // a warning to its author, and no more
+		case p.Ref:
+			refs.add(p.Reason, "%s", p)
+		default:
+			wrong.add(p.Reason, "%s", p)
+		}
+	}
+	return wrong, refs
 }
 
 // accepted states that the object is part of the mesh's configuration, or

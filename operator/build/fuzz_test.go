@@ -3,8 +3,6 @@ package build
 import (
 	"encoding/json"
 	"net/http"
-	"regexp"
-	"regexp/syntax"
 	"strings"
 	"testing"
 
@@ -12,40 +10,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	specsv1alpha4 "github.com/heddle-mesh/heddle/crds/smi/specs/v1alpha4"
+	"github.com/heddle-mesh/heddle/crds/smi/validate"
 )
-
-// An expression that is let through compiles, to something not much larger
-// than was estimated.
-func FuzzCheckRegex(f *testing.F) {
-	for _, expression := range []string{
-		"/items(/.*)?", `\pL{1000}`, everyOther + "{1000}", `\x{10FFFF}`, `[\200]`, `(?i)\p{Greek}+`, `\Q\p{Letter}\E`, `((a{10}){10}){10}`, `[^\x{81}-\x{10FFFE}]{2,5}`, `\`, `\p`, `\p{`, `\p{^`,
-	} {
-		f.Add(expression)
-	}
-	f.Fuzz(func(t *testing.T, expression string) {
-		if checkRegex(expression) != nil {
-			return
-		}
-		if _, err := regexp.Compile(expression); err != nil {
-			t.Fatalf("let through: %v", err)
-		}
-		parsed, err := syntax.Parse(expression, syntax.Perl)
-		if err != nil {
-			t.Fatal(err)
-		}
-		program, err := syntax.Compile(parsed.Simplify())
-		if err != nil {
-			t.Fatal(err)
-		}
-		size := 0
-		for _, instruction := range program.Inst {
-			size += 1 + len(instruction.Rune)
-		}
-		if size > 4*maxProgram {
-			t.Errorf("let through with a program of %d", size)
-		}
-	})
-}
 
 // A match is understood in full or refused; headers are never dropped.
 func FuzzHTTPMatch(f *testing.F) {
@@ -58,13 +24,15 @@ func FuzzHTTPMatch(f *testing.F) {
 		if json.Unmarshal([]byte(text), m.Headers) != nil {
 			return
 		}
-		match, reason, err := httpMatch(m)
-		if (err == nil) != (reason == "") {
-			t.Fatalf("reason %q with error %v", reason, err)
+		groups := group("g", m)
+		usable := (&builder{objects: Objects{HTTPRouteGroups: []*specsv1alpha4.HTTPRouteGroup{groups}}}).routes().http[ns+"/g"]
+		if refused := len(validate.HTTPRouteGroup(groups).Errors) > 0; refused != (len(usable) == 0) {
+			t.Fatalf("refused: %t, usable: %v", refused, usable)
 		}
-		if err != nil {
+		if len(usable) == 0 {
 			return
 		}
+		match := usable[0]
 		if match.PathRegex != path || (method != specsv1alpha4.MethodAny) != (len(match.Methods) == 1) {
 			t.Errorf("%+v of path %q and method %q", match, path, method)
 		}

@@ -2,11 +2,11 @@ package build
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 
 	heddlev1alpha1 "github.com/heddle-mesh/heddle/crds/heddle/v1alpha1"
 	accessv1alpha3 "github.com/heddle-mesh/heddle/crds/smi/access/v1alpha3"
+	"github.com/heddle-mesh/heddle/crds/smi/validate"
 	"github.com/heddle-mesh/heddle/operator/mesh"
 )
 
@@ -40,19 +40,12 @@ func (b *builder) target(target *accessv1alpha3.TrafficTarget, routes routes) {
 		Group: accessv1alpha3.GroupVersion.Group, Version: accessv1alpha3.GroupVersion.Version, Kind: "TrafficTarget",
 		Namespace: target.Namespace, Name: target.Name, Generation: target.Generation,
 	}
-	destination := target.Spec.Destination
-	if destination.Kind != accessv1alpha3.KindServiceAccount {
-		b.find(refused(ref, heddlev1alpha1.ReasonInvalidKind,
-			fmt.Sprintf("spec.destination.kind: %q is not ServiceAccount; nothing is granted", destination.Kind)))
-		return
+	wrong, refs := told(validate.TrafficTarget(target))
+	b.find(wrong.accepted(ref))
+	if wrong.reason != "" {
+		return // who is its destination is not known, or not its to open
 	}
-	if destination.Namespace != "" && destination.Namespace != target.Namespace {
-		b.find(refused(ref, heddlev1alpha1.ReasonCrossNamespaceDestination,
-			fmt.Sprintf("spec.destination.namespace: only a TrafficTarget in namespace %s can open its service accounts; move this one there", destination.Namespace)))
-		return
-	}
-	b.find(accepted(ref))
-	id := mesh.Identity{Namespace: target.Namespace, ServiceAccount: destination.Name}
+	id := mesh.Identity{Namespace: target.Namespace, ServiceAccount: target.Spec.Destination.Name}
 	b.useIdentity(ref, id)
 	for _, rule := range target.Spec.Rules {
 		if route, ok := routes.refs[routeKey{rule.Kind, target.Namespace, rule.Name}]; ok {
@@ -64,10 +57,9 @@ func (b *builder) target(target *accessv1alpha3.TrafficTarget, routes routes) {
 		policy.Closed = true
 	}
 
-	var refs problems
 	grant, ok := resolveRules(target, routes, &refs)
 	grant.Origin = ref.String()
-	grant.Sources = sourcesOf(target, &refs)
+	grant.Sources = sourcesOf(target)
 	if ok {
 		policy.Grants = append(policy.Grants, grant)
 	}
@@ -75,11 +67,10 @@ func (b *builder) target(target *accessv1alpha3.TrafficTarget, routes routes) {
 }
 
 // sourcesOf returns the identities that the target names, ordered, each once.
-func sourcesOf(target *accessv1alpha3.TrafficTarget, refs *problems) []mesh.Identity {
+func sourcesOf(target *accessv1alpha3.TrafficTarget) []mesh.Identity {
 	var sources []mesh.Identity
-	for i, source := range target.Spec.Sources {
+	for _, source := range target.Spec.Sources {
 		if source.Kind != accessv1alpha3.KindServiceAccount {
-			refs.add(heddlev1alpha1.ReasonInvalidKind, "spec.sources[%d].kind: %q is not ServiceAccount and admits nobody", i, source.Kind)
 			continue
 		}
 		sources = append(sources, mesh.Identity{
@@ -120,8 +111,6 @@ func resolveRules(target *accessv1alpha3.TrafficTarget, routes routes, refs *pro
 			}
 			anyPort = anyPort || every
 			grant.Ports = append(grant.Ports, ports...)
-		default:
-			refs.add(heddlev1alpha1.ReasonUnsupported, "spec.rules[%d].kind: %s is not enforced; it grants nothing", i, rule.Kind)
 		}
 	}
 	if (wantHTTP && len(grant.HTTP) == 0) || (wantTCP && !anyPort && len(grant.Ports) == 0) || (!wantHTTP && !wantTCP) {

@@ -1,12 +1,11 @@
 package build
 
 import (
-	"fmt"
 	"slices"
 
-	heddlev1alpha1 "github.com/heddle-mesh/heddle/crds/heddle/v1alpha1"
 	accessv1alpha3 "github.com/heddle-mesh/heddle/crds/smi/access/v1alpha3"
 	specsv1alpha4 "github.com/heddle-mesh/heddle/crds/smi/specs/v1alpha4"
+	"github.com/heddle-mesh/heddle/crds/smi/validate"
 	"github.com/heddle-mesh/heddle/operator/mesh"
 )
 
@@ -33,13 +32,13 @@ func (b *builder) routes() routes {
 	for _, group := range b.objects.HTTPRouteGroups {
 		var usable []mesh.HTTPMatch
 		var wrong problems
-		for i, m := range group.Spec.Matches {
-			match, reason, err := httpMatch(m)
-			if err != nil {
-				wrong.add(reason, "spec.matches[%d] (%s): %v; this match holds for no request", i, m.Name, err)
-				continue
+		for i, judged := range validate.HTTPMatches(group) {
+			if match, err := httpMatch(group.Spec.Matches[i]); err == nil && len(judged.Errors) == 0 {
+				usable = append(usable, match)
 			}
-			usable = append(usable, match)
+			for _, p := range judged.Errors {
+				wrong.add(p.Reason, "%s; the match holds for no request", p)
+			}
 		}
 		out.http[group.Namespace+"/"+group.Name] = usable
 		ref := specRef(group.Namespace, group.Name, accessv1alpha3.KindHTTPRouteGroup, group.Generation)
@@ -50,7 +49,8 @@ func (b *builder) routes() routes {
 		out.tcp[route.Namespace+"/"+route.Name] = route
 		ref := specRef(route.Namespace, route.Name, accessv1alpha3.KindTCPRoute, route.Generation)
 		out.refs[routeKey{ref.Kind, ref.Namespace, ref.Name}] = ref
-		b.find(accepted(ref))
+		wrong, _ := told(validate.TCPRoute(route))
+		b.find(wrong.accepted(ref))
 	}
 	return out
 }
@@ -102,30 +102,18 @@ func pick(matches []mesh.HTTPMatch, names []string) (found []mesh.HTTPMatch, mis
 	return found, missing
 }
 
-// httpMatch returns the error and its reason for a match that can't be
-// understood in full: understood in part it would admit more.
-func httpMatch(m specsv1alpha4.HTTPMatch) (match mesh.HTTPMatch, reason string, err error) {
-	match = mesh.HTTPMatch{Name: m.Name, PathRegex: m.PathRegex}
-	if err := checkRegex(m.PathRegex); err != nil {
-		return match, heddlev1alpha1.ReasonInvalidRegex, fmt.Errorf("pathRegex: %w", err)
-	}
+// httpMatch returns an error for headers that can't be understood in full:
+// understood in part they would admit more.
+func httpMatch(m specsv1alpha4.HTTPMatch) (mesh.HTTPMatch, error) {
+	match := mesh.HTTPMatch{Name: m.Name, PathRegex: m.PathRegex}
 	if !slices.Contains(m.Methods, specsv1alpha4.MethodAny) {
 		match.Methods = slices.Clone(m.Methods)
 	}
-	if m.Headers == nil {
-		return match, "", nil
-	}
 	conditions, err := m.Headers.Conditions()
-	if err != nil {
-		return match, heddlev1alpha1.ReasonInvalid, fmt.Errorf("headers: %w", err)
-	}
 	for _, c := range conditions {
-		if err := checkRegex(c.Regex); err != nil {
-			return match, heddlev1alpha1.ReasonInvalidRegex, fmt.Errorf("headers[%s]: %w", c.Name, err)
-		}
 		match.Headers = append(match.Headers, mesh.HeaderMatch{Name: c.Name, Regex: c.Regex})
 	}
-	return match, "", nil
+	return match, err
 }
 
 func specRef(namespace, name, kind string, generation int64) mesh.ObjectRef {

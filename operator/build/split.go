@@ -6,8 +6,8 @@ import (
 	"slices"
 
 	heddlev1alpha1 "github.com/heddle-mesh/heddle/crds/heddle/v1alpha1"
-	specsv1alpha4 "github.com/heddle-mesh/heddle/crds/smi/specs/v1alpha4"
 	splitv1alpha4 "github.com/heddle-mesh/heddle/crds/smi/split/v1alpha4"
+	"github.com/heddle-mesh/heddle/crds/smi/validate"
 	"github.com/heddle-mesh/heddle/operator/mesh"
 )
 
@@ -31,11 +31,11 @@ func (b *builder) split(split *splitv1alpha4.TrafficSplit, taken map[mesh.Servic
 		Group: splitv1alpha4.GroupVersion.Group, Version: splitv1alpha4.GroupVersion.Version, Kind: "TrafficSplit",
 		Namespace: split.Namespace, Name: split.Name, Generation: split.Generation,
 	}
-	if reason, message := refuseSplit(split); reason != "" {
-		b.find(refused(ref, reason, message))
+	wrong, refs := told(validate.TrafficSplit(split))
+	if slices.ContainsFunc(split.Spec.Backends, func(b splitv1alpha4.TrafficSplitBackend) bool { return b.Weight < 0 }) {
+		b.find(wrong.accepted(ref)) // there are no shares
 		return
 	}
-	var refs problems
 	route := &mesh.Route{Origin: ref.String()}
 	uses := []mesh.ObjectRef{ref}
 	if len(split.Spec.Matches) > 0 {
@@ -45,7 +45,7 @@ func (b *builder) split(split *splitv1alpha4.TrafficSplit, taken map[mesh.Servic
 	} else {
 		rootKey := mesh.ServiceKey{Namespace: split.Namespace, Name: split.Spec.Service}
 		if winner, ok := taken[rootKey]; ok {
-			b.find(accepted(ref))
+			b.find(wrong.accepted(ref))
 			b.find(mesh.Finding{
 				Object: ref, Type: heddlev1alpha1.ConditionConflicted, OK: true, Reason: heddlev1alpha1.ReasonOlderSplit,
 				Message: fmt.Sprintf("TrafficSplit %s is older and shares the traffic of Service %s; remove one of the two", winner, rootKey),
@@ -54,37 +54,11 @@ func (b *builder) split(split *splitv1alpha4.TrafficSplit, taken map[mesh.Servic
 		}
 		taken[rootKey] = split.Namespace + "/" + split.Name
 	}
-	if reason, message := sharesNothing(split); reason != "" {
-		b.find(refused(ref, reason, message))
-	} else {
-		b.find(accepted(ref))
-	}
+	// One that lets no request through acts all the same: giving them to the
+	// root instead would undo what a weight of 0 says.
+	b.find(wrong.accepted(ref))
 	b.route(split, route, uses, &refs)
 	b.find(refs.resolvedRefs(ref))
-}
-
-// refuseSplit says why a split has no effect at all.
-func refuseSplit(split *splitv1alpha4.TrafficSplit) (reason, message string) {
-	for i, backend := range split.Spec.Backends {
-		if backend.Weight < 0 {
-			return heddlev1alpha1.ReasonInvalidWeight,
-				fmt.Sprintf("spec.backends[%d].weight: %d is negative; use 0 or more", i, backend.Weight)
-		}
-	}
-	return "", ""
-}
-
-// sharesNothing says why a split lets none of its requests through. Giving
-// them to the root instead would undo what a weight of 0 says.
-func sharesNothing(split *splitv1alpha4.TrafficSplit) (reason, message string) {
-	const consequence = "spec.backends: every request of the split is answered with 503; "
-	switch {
-	case len(split.Spec.Backends) == 0:
-		return heddlev1alpha1.ReasonNoBackends, consequence + "name at least one Service"
-	case !slices.ContainsFunc(split.Spec.Backends, func(b splitv1alpha4.TrafficSplitBackend) bool { return b.Weight > 0 }):
-		return heddlev1alpha1.ReasonAllWeightsZero, consequence + "give one Service a weight above 0"
-	}
-	return "", ""
 }
 
 // described returns the matches of all groups that the split names, and the
@@ -92,13 +66,7 @@ func sharesNothing(split *splitv1alpha4.TrafficSplit) (reason, message string) {
 // reference wrong must not act on every request instead of a few.
 func (r routes) described(split *splitv1alpha4.TrafficSplit, refs *problems) (matches []mesh.HTTPMatch, groups []mesh.ObjectRef) {
 	for i, match := range split.Spec.Matches {
-		group := specsv1alpha4.GroupVersion.Group
-		if match.APIGroup != nil && *match.APIGroup != "" {
-			group = *match.APIGroup
-		}
-		if match.Kind != splitv1alpha4.KindHTTPRouteGroup || group != specsv1alpha4.GroupVersion.Group {
-			refs.add(heddlev1alpha1.ReasonInvalidKind,
-				"spec.matches[%d]: %s of %s is not HTTPRouteGroup of %s and matches nothing", i, match.Kind, group, specsv1alpha4.GroupVersion.Group)
+		if !validate.IsRouteGroup(match) {
 			continue
 		}
 		found, ok := r.http[split.Namespace+"/"+match.Name]

@@ -103,11 +103,11 @@ func TestSplitsWithMatches(t *testing.T) {
 		},
 		"another kind matches nothing": {
 			splits: []*splitv1alpha4.TrafficSplit{wrong(nil, "TCPRoute")},
-			says:   map[string][]say{"s": {good, {"!ResolvedRefs InvalidKind", "TCPRoute of specs.smi-spec.io is not HTTPRouteGroup"}}},
+			says:   map[string][]say{"s": {good, {"!ResolvedRefs InvalidKind", `"TCPRoute" of "specs.smi-spec.io" is not HTTPRouteGroup`}}},
 		},
 		"the kind of another API matches nothing": {
 			splits: []*splitv1alpha4.TrafficSplit{wrong(ptr("apps"), "HTTPRouteGroup")},
-			says:   map[string][]say{"s": {good, {"!ResolvedRefs InvalidKind", "HTTPRouteGroup of apps"}}},
+			says:   map[string][]say{"s": {good, {"!ResolvedRefs InvalidKind", `"HTTPRouteGroup" of "apps"`}}},
 		},
 		"a weight of nothing answers what is described with 503": {
 			splits: []*splitv1alpha4.TrafficSplit{matching(split("s", "v1=0"), "insiders")},

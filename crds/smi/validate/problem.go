@@ -20,6 +20,10 @@ type Problem struct {
 	Value any
 	// Reason is that of the condition which tells of it, or unconditional.
 	Reason string
+	// Ref is whether it is about one reference of several: the rest of the
+	// object stands, and the condition is ResolvedRefs. It is Accepted
+	// otherwise.
+	Ref bool
 	// Message says what is wrong and what to do.
 	Message string
 }
@@ -61,12 +65,27 @@ func (p Problem) anywhere() string {
 	return index.ReplaceAllLiteralString(p.Field, "[]") + "\x00" + p.Reason + "\x00" + p.Message
 }
 
+func problemf(at *field.Path, value any, reason, format string, args ...any) Problem {
+	return Problem{Field: at.String(), Value: value, Reason: reason, Message: fmt.Sprintf(format, args...)}
+}
+
 func (r *Result) refusef(at *field.Path, value any, reason, format string, args ...any) {
-	r.Errors = append(r.Errors, Problem{Field: at.String(), Value: value, Reason: reason, Message: fmt.Sprintf(format, args...)})
+	r.Errors = append(r.Errors, problemf(at, value, reason, format, args...))
 }
 
 func (r *Result) warnf(at *field.Path, value any, reason, format string, args ...any) {
-	r.Warnings = append(r.Warnings, Problem{Field: at.String(), Value: value, Reason: reason, Message: fmt.Sprintf(format, args...)})
+	r.Warnings = append(r.Warnings, problemf(at, value, reason, format, args...))
+}
+
+// add takes over what was found about a reference.
+func (r *Result) add(reference Result) {
+	for _, problems := range [][]Problem{reference.Errors, reference.Warnings} {
+		for i := range problems {
+			problems[i].Ref = true
+		}
+	}
+	r.Errors = append(r.Errors, reference.Errors...)
+	r.Warnings = append(r.Warnings, reference.Warnings...)
 }
 
 // named tells whether the field holds a name that some object of the kind can

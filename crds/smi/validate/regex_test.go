@@ -69,3 +69,14 @@ func TestRegex(t *testing.T) {
 		})
 	}
 }
+
+// A class of letters that repeats costs a compiler far more than its few bytes.
+func BenchmarkRegex(b *testing.B) {
+	for _, expression := range []string{`/items(/[^/]+)*`, everyOther + "{1000}"} {
+		b.Run(expression, func(b *testing.B) {
+			for b.Loop() {
+				_ = Regex(expression)
+			}
+		})
+	}
+}

@@ -16,23 +16,29 @@ func TrafficSplit(split *splitv1alpha4.TrafficSplit) Result {
 	spec := field.NewPath("spec")
 	r.named(spec.Child("service"), split.Spec.Service, "Service", isServiceName)
 	r.backends(spec.Child("backends"), split.Spec.Backends)
+	var refs Result
+	refs.matches(spec.Child("matches"), split.Spec.Matches)
+	r.add(refs)
+	return r
+}
+
+func (r *Result) matches(at *field.Path, matches []splitv1alpha4.TrafficSplitMatch) {
 	named := map[string]bool{}
-	for i, match := range split.Spec.Matches {
-		at := spec.Child("matches").Index(i)
-		if !IsRouteGroup(match) {
+	for i, match := range matches {
+		at := at.Index(i)
+		switch {
+		case !IsRouteGroup(match):
 			r.refusef(at, match.Kind, heddlev1alpha1.ReasonInvalidKind,
-				"it is not of kind %s of %s and matches nothing; name one that is", splitv1alpha4.KindHTTPRouteGroup, specsv1alpha4.GroupVersion.Group)
+				"%s of %s is not %s of %s and matches nothing; name one that is", quoted(match.Kind), quoted(groupOf(match)),
+				splitv1alpha4.KindHTTPRouteGroup, specsv1alpha4.GroupVersion.Group)
 			continue
-		}
-		if !r.named(at.Child("name"), match.Name, match.Kind, isObjectName) {
+		case !r.named(at.Child("name"), match.Name, match.Kind, isObjectName):
 			continue
-		}
-		if named[match.Name] {
+		case named[match.Name]:
 			r.warnf(at.Child("name"), match.Name, unconditional, "%s is named before; remove this one", quoted(match.Name))
 		}
 		named[match.Name] = true
 	}
-	return r
 }
 
 func (r *Result) backends(at *field.Path, backends []splitv1alpha4.TrafficSplitBackend) {
@@ -42,7 +48,10 @@ func (r *Result) backends(at *field.Path, backends []splitv1alpha4.TrafficSplitB
 		if backend.Weight < 0 {
 			r.refusef(at.Child("weight"), backend.Weight, heddlev1alpha1.ReasonInvalidWeight, "%d is negative; use 0 or more", backend.Weight)
 		}
-		if !r.named(at.Child("service"), backend.Service, "Service", isServiceName) {
+		var ref Result
+		usable := ref.named(at.Child("service"), backend.Service, "Service", isServiceName)
+		r.add(ref)
+		if !usable {
 			continue
 		}
 		if named[backend.Service] {
@@ -62,6 +71,12 @@ func (r *Result) backends(at *field.Path, backends []splitv1alpha4.TrafficSplitB
 
 // IsRouteGroup tells whether a match refers to the kind that matches may.
 func IsRouteGroup(match splitv1alpha4.TrafficSplitMatch) bool {
-	group := match.APIGroup
-	return match.Kind == splitv1alpha4.KindHTTPRouteGroup && (group == nil || *group == "" || *group == specsv1alpha4.GroupVersion.Group)
+	return match.Kind == splitv1alpha4.KindHTTPRouteGroup && groupOf(match) == specsv1alpha4.GroupVersion.Group
+}
+
+func groupOf(match splitv1alpha4.TrafficSplitMatch) string {
+	if match.APIGroup == nil || *match.APIGroup == "" {
+		return specsv1alpha4.GroupVersion.Group
+	}
+	return *match.APIGroup
 }

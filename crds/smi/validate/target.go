@@ -17,12 +17,14 @@ func TrafficTarget(target *accessv1alpha3.TrafficTarget) Result {
 		r.warnf(spec.Child("destination", "namespace"), destination.Namespace, heddlev1alpha1.ReasonCrossNamespaceDestination,
 			"nothing is granted: only a TrafficTarget in namespace %s can open its service accounts; move this one there", destination.Namespace)
 	}
+	var refs Result
 	for i, source := range target.Spec.Sources {
-		r.subject(spec.Child("sources").Index(i), source, "it admits nobody")
+		refs.subject(spec.Child("sources").Index(i), source, "it admits nobody")
 	}
 	for i, rule := range target.Spec.Rules {
-		r.rule(spec.Child("rules").Index(i), rule)
+		refs.rule(spec.Child("rules").Index(i), rule)
 	}
+	r.add(refs)
 	if len(target.Spec.Sources) == 0 {
 		r.warnf(spec.Child("sources"), nil, unconditional,
 			"there are none, so the destination is closed and nobody is admitted; name a service account")

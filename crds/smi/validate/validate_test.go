@@ -105,8 +105,8 @@ func TestWhatIsSaid(t *testing.T) {
 			"matches of other kinds": {
 				spec: `{service: web, backends: [{service: v1, weight: 1}], matches: [{kind: TCPRoute, name: r}, {apiGroup: apps, kind: HTTPRouteGroup, name: g}]}`,
 				errors: []string{
-					"InvalidKind spec.matches[0]: it is not of kind HTTPRouteGroup of specs.smi-spec.io and matches nothing; name one that is",
-					"InvalidKind spec.matches[1]: it is not of kind HTTPRouteGroup of specs.smi-spec.io and matches nothing; name one that is",
+					`InvalidKind spec.matches[0]: "TCPRoute" of "specs.smi-spec.io" is not HTTPRouteGroup of specs.smi-spec.io and matches nothing; name one that is`,
+					`InvalidKind spec.matches[1]: "HTTPRouteGroup" of "apps" is not HTTPRouteGroup of specs.smi-spec.io and matches nothing; name one that is`,
 				},
 			},
 		},
