@@ -30,6 +30,9 @@ const (
 	filterHeaderMutation = "envoy.filters.http.header_mutation"
 )
 
+// ownPorts are those of the sidecar's that are for the pod itself.
+var ownPorts = []uint16{heddlev1alpha1.PortOutbound, heddlev1alpha1.PortInbound, heddlev1alpha1.PortReady}
+
 // WorkloadListener returns the listener for everything that comes to a
 // workload's pods. It names no pod: the connection goes on to where the
 // caller sent it. Its own name is the same in every proxy, unlike that of the
@@ -57,54 +60,73 @@ func WorkloadListener(w *mesh.Workload, policy *mesh.Policy, trustDomain string)
 		},
 		ListenerFiltersTimeout:           durationpb.New(inspectTimeout),
 		ContinueOnListenerFiltersTimeout: true,
-		FilterChains: []*listenerv3.FilterChain{
-			{
-				Name: "mesh",
-				FilterChainMatch: &listenerv3.FilterChainMatch{
-					TransportProtocol:    "tls",
-					ApplicationProtocols: []string{alpnHTTP},
-				},
-				TransportSocket: serverTLS(),
-				Filters:         []*listenerv3.Filter{hcmFilter(meshHTTP(w, policy))},
-			},
-			{
-				Name: "mesh-tcp",
-				FilterChainMatch: &listenerv3.FilterChainMatch{
-					TransportProtocol:    "tls",
-					ApplicationProtocols: []string{alpnTCP},
-				},
-				TransportSocket: serverTLS(),
-				Filters:         inboundTCP(tcpRBAC(policy, trustDomain)),
-			},
-			{
-				Name: "plaintext",
-				FilterChainMatch: &listenerv3.FilterChainMatch{
-					TransportProtocol:    "raw_buffer",
-					ApplicationProtocols: plaintextHTTP,
-				},
-				Filters: []*listenerv3.Filter{hcmFilter(plaintext(w))},
-			},
-		},
+	}
+	l.FilterChains = inboundChains(w, policy, 0, trustDomain)
+	// What a chain for one port takes no other gets, so each of these ports has
+	// all of them.
+	for _, port := range connectionPorts(policy) {
+		l.FilterChains = append(l.FilterChains, inboundChains(w, policy, port, trustDomain)...)
 	}
 	// The sidecar's own ports lead nowhere from outside: a connection to one
 	// of them would come back to the sidecar without end.
-	for _, port := range []uint32{heddlev1alpha1.PortOutbound, heddlev1alpha1.PortInbound, heddlev1alpha1.PortReady} {
+	for _, port := range ownPorts {
 		l.FilterChains = append(l.FilterChains, &listenerv3.FilterChain{
 			Name:             "own/" + strconv.Itoa(int(port)),
-			FilterChainMatch: &listenerv3.FilterChainMatch{DestinationPort: wrapperspb.UInt32(port)},
+			FilterChainMatch: &listenerv3.FilterChainMatch{DestinationPort: wrapperspb.UInt32(uint32(port))},
 			Filters:          inboundTCP(nobody()),
 		})
 	}
 	// What is neither of the mesh nor HTTP can't be told apart by policy: it
 	// passes where everything does, else no chain takes it but that of probes.
-	if w.Strict || policy.Closed {
-		if chain := tlsProbes(w); chain != nil {
-			l.FilterChains = append(l.FilterChains, chain)
-		}
-	} else {
+	if !w.Strict && !policy.Closed {
 		l.DefaultFilterChain = &listenerv3.FilterChain{Name: "passthrough", Filters: inboundTCP(nil)}
 	}
 	return l
+}
+
+// inboundChains are those for one port, or with 0 for all that have none of
+// their own.
+func inboundChains(w *mesh.Workload, policy *mesh.Policy, port uint16, trustDomain string) []*listenerv3.FilterChain {
+	chains := []*listenerv3.FilterChain{
+		{
+			Name: "mesh",
+			FilterChainMatch: &listenerv3.FilterChainMatch{
+				TransportProtocol:    "tls",
+				ApplicationProtocols: []string{alpnHTTP},
+			},
+			TransportSocket: serverTLS(nil),
+			Filters:         []*listenerv3.Filter{hcmFilter(meshHTTP(w, policy))},
+		},
+		{
+			Name: "mesh-tcp",
+			FilterChainMatch: &listenerv3.FilterChainMatch{
+				TransportProtocol:    "tls",
+				ApplicationProtocols: []string{alpnTCP},
+			},
+			TransportSocket: serverTLS(connectionCallers(policy, port, trustDomain)),
+			Filters:         []*listenerv3.Filter{afterHandshake("inbound_tcp", InboundCluster)},
+		},
+		{
+			Name: "plaintext",
+			FilterChainMatch: &listenerv3.FilterChainMatch{
+				TransportProtocol:    "raw_buffer",
+				ApplicationProtocols: plaintextHTTP,
+			},
+			Filters: []*listenerv3.Filter{hcmFilter(plaintext(w))},
+		},
+	}
+	if w.Strict || policy.Closed {
+		if chain := tlsProbes(w); chain != nil {
+			chains = append(chains, chain)
+		}
+	}
+	if port > 0 {
+		for _, chain := range chains {
+			chain.Name += "/" + strconv.Itoa(int(port))
+			chain.FilterChainMatch.DestinationPort = wrapperspb.UInt32(uint32(port))
+		}
+	}
+	return chains
 }
 
 func nobody() *networkrbacv3.RBAC {
@@ -242,7 +264,7 @@ func ReadyListener() *listenerv3.Listener {
 		Name:    Ready,
 		Address: address("127.0.0.1", heddlev1alpha1.PortReady),
 		FilterChains: []*listenerv3.FilterChain{{
-			TransportSocket: serverTLS(),
+			TransportSocket: serverTLS(nil),
 			Filters:         []*listenerv3.Filter{hcmFilter(hcm)},
 		}},
 	}

@@ -9,7 +9,6 @@ import (
 	xdsmatcherv3 "github.com/cncf/xds/go/xds/type/matcher/v3"
 	rbacconfigv3 "github.com/envoyproxy/go-control-plane/envoy/config/rbac/v3"
 	rbacv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/rbac/v3"
-	networkrbacv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/rbac/v3"
 	networkinputv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/matching/common_inputs/network/v3"
 	sslinputv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/matching/common_inputs/ssl/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
@@ -50,24 +49,6 @@ func httpRBAC(policy *mesh.Policy, trustDomain string) *rbacv3.RBAC {
 		}
 	}
 	return &rbacv3.RBAC{Matcher: tree}
-}
-
-// tcpRBAC compiles a policy for connections: only grants that ask nothing of
-// a request admit them.
-func tcpRBAC(policy *mesh.Policy, trustDomain string) *networkrbacv3.RBAC {
-	if !policy.Closed {
-		return nil
-	}
-	forTCP := &mesh.Policy{Destination: policy.Destination, Closed: true}
-	for _, g := range policy.Grants {
-		if len(g.HTTP) == 0 {
-			forTCP.Grants = append(forTCP.Grants, g)
-		}
-	}
-	return &networkrbacv3.RBAC{
-		StatPrefix: "inbound_tcp",
-		Matcher:    callerTree(forTCP, trustDomain, func(g mesh.Grant) *predicate { return portsOf(g.Ports) }),
-	}
 }
 
 // callerTree maps each caller to what it may do. A nil predicate holds

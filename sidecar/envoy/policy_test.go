@@ -2,7 +2,10 @@ package envoy
 
 import (
 	"regexp"
+	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/heddle-mesh/heddle/operator/mesh"
 )
@@ -13,10 +16,11 @@ func accessGoldens() map[string]golden {
 	matching := func(matches ...mesh.HTTPMatch) golden {
 		return routes(closed(mesh.Grant{Sources: web, HTTP: matches}))
 	}
-	connections := func(p *mesh.Policy) golden {
+	connections := func(chain string, p *mesh.Policy) golden {
 		l := WorkloadListener(workload(true), p, trustDomain)
-		return golden{resource: l, part: chainOf(l, "mesh-tcp").GetFilters()[0]}
+		return golden{resource: l, part: chainOf(l, chain)}
 	}
+	byPort := closed(mesh.Grant{Sources: admin}, mesh.Grant{Sources: web, Ports: []uint16{5432}}, mesh.Grant{Sources: web, HTTP: []mesh.HTTPMatch{{}}, Ports: []uint16{8080}})
 	return map[string]golden{
 		"access-open":            routes(open()),
 		"access-without-grants":  routes(closed()),
@@ -30,8 +34,47 @@ func accessGoldens() map[string]golden {
 		"access-empty-header":    matching(mesh.HTTPMatch{Headers: []mesh.HeaderMatch{{Name: "x-debug"}}}),
 		"access-two-grants":      routes(closed(mesh.Grant{Sources: web, Ports: []uint16{8080}}, mesh.Grant{Sources: web, Ports: []uint16{9090}}, mesh.Grant{Sources: admin})),
 		"access-method-and-port": routes(closed(mesh.Grant{Sources: web, Ports: []uint16{8080}, HTTP: []mesh.HTTPMatch{{Methods: []string{"GET"}}}})),
-		"access-tcp":             connections(closed(mesh.Grant{Sources: admin}, mesh.Grant{Sources: web, Ports: []uint16{5432}})),
-		"access-tcp-http-grant":  connections(closed(mesh.Grant{Sources: web, HTTP: []mesh.HTTPMatch{{}}})),
+		"access-tcp-open":        connections("mesh-tcp", open()),
+		"access-tcp-any-port":    connections("mesh-tcp", byPort),
+		"access-tcp-one-port":    connections("mesh-tcp/5432", byPort),
+		"access-tcp-http-grant":  connections("mesh-tcp", closed(mesh.Grant{Sources: web, HTTP: []mesh.HTTPMatch{{}}})),
+	}
+}
+
+// TestChainsOfPorts: a port that only some may connect to takes all that other
+// ports take.
+func TestChainsOfPorts(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		policy *mesh.Policy
+		want   []string
+	}{
+		"open": {open(), []string{"mesh", "mesh-tcp", "plaintext", "probes"}},
+		"open with grants": {
+			&mesh.Policy{Destination: cartID, Grants: []mesh.Grant{{Ports: []uint16{1}}}}, []string{"mesh", "mesh-tcp", "plaintext", "probes"},
+		},
+		"requests at a port": {
+			closed(mesh.Grant{Ports: []uint16{1}, HTTP: []mesh.HTTPMatch{{}}}), []string{"mesh", "mesh-tcp", "plaintext", "probes"},
+		},
+		"a port of the sidecar's": {closed(mesh.Grant{Ports: []uint16{15006}}), []string{"mesh", "mesh-tcp", "plaintext", "probes"}},
+		"two grants, three ports": {
+			closed(mesh.Grant{Ports: []uint16{2, 1}}, mesh.Grant{Ports: []uint16{2}}, mesh.Grant{}),
+			[]string{"mesh", "mesh-tcp", "plaintext", "probes", "mesh/1", "mesh-tcp/1", "plaintext/1", "probes/1", "mesh/2", "mesh-tcp/2", "plaintext/2", "probes/2"},
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var got []string
+			for _, chain := range WorkloadListener(workload(true, mesh.Probe{Port: 1, Path: "/", Method: "GET", TLS: true}), tc.policy, trustDomain).GetFilterChains() {
+				if !strings.HasPrefix(chain.GetName(), "own/") {
+					got = append(got, chain.GetName())
+				}
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("chains (-want +got):\n%s", diff)
+			}
+		})
 	}
 }
 

@@ -45,13 +45,14 @@ func clientTLS(alpn string, spiffeIDs []string) *corev3.TransportSocket {
 	}
 }
 
-// serverTLS selects no protocol, so that the codec is told by the preface and
-// HTTP/1 and HTTP/2 need no marker each.
-func serverTLS() *corev3.TransportSocket {
+// serverTLS serves callers who show one of the SPIFFE ids; no ids means any of
+// the mesh. It selects no protocol, so that the codec is told by the preface
+// and HTTP/1 and HTTP/2 need no marker each.
+func serverTLS(spiffeIDs []string) *corev3.TransportSocket {
 	return &corev3.TransportSocket{
 		Name: "envoy.transport_sockets.tls",
 		ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: typed(&tlsv3.DownstreamTlsContext{
-			CommonTlsContext:         commonTLS(nil, nil),
+			CommonTlsContext:         commonTLS(nil, spiffeIDs),
 			RequireClientCertificate: wrapperspb.Bool(true),
 		})},
 	}
