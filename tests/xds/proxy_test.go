@@ -125,17 +125,29 @@ func shop(access mesh.Access, strict bool) *mesh.Snapshot {
 }
 
 type proxy struct {
-	t      *testing.T
-	server *xds.Server
-	roots  []byte
-	last   *catalog.Catalog
-	client *http.Client
-	log    *bytes.Buffer
+	t         *testing.T
+	server    *xds.Server
+	authority *ca.Authority
+	last      *catalog.Catalog
+	client    *http.Client
+	log       *bytes.Buffer
 }
 
+// startProxy runs it in a network of its own: the mesh's ports are taken by
+// nobody there.
 func startProxy(t *testing.T, snapshot *mesh.Snapshot) *proxy {
 	t.Helper()
 	binary := envoyBinary(t)
+	p, config := newProxy(t, snapshot)
+	cmd := exec.CommandContext(t.Context(), "unshare", "-n", "sh", "-c",
+		`ip link set lo up && exec "$0" -c "$1" --log-level warning --concurrency 1 --disable-hot-restart`, binary, config)
+	p.run(cmd, cmd.Start)
+	return p
+}
+
+// newProxy returns a proxy that does not run yet and its bootstrap.
+func newProxy(t *testing.T, snapshot *mesh.Snapshot) (p *proxy, config string) {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "heddle") // short: socket paths are limited
 	if err != nil {
 		t.Fatal(err)
@@ -167,39 +179,41 @@ func startProxy(t *testing.T, snapshot *mesh.Snapshot) *proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &proxy{t: t, server: server, roots: authority.RootsPEM(), log: &bytes.Buffer{}}
+	p = &proxy{t: t, server: server, authority: authority, log: &bytes.Buffer{}}
 	p.publish(snapshot)
 	serve(t, server, filepath.Join(dir, "xds.sock"))
 
-	config := filepath.Join(dir, "envoy.json")
+	config = filepath.Join(dir, "envoy.json")
 	if err := os.WriteFile(config, fmt.Appendf(nil, bootstrap, csr, filepath.Join(dir, "xds.sock"), filepath.Join(dir, "in.sock")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	// Its own network: the mesh's ports are taken by nobody there.
-	cmd := exec.CommandContext(t.Context(), "unshare", "-n", "sh", "-c",
-		`ip link set lo up && exec "$0" -c "$1" --log-level warning --concurrency 1 --disable-hot-restart`, binary, config)
-	cmd.Stdout, cmd.Stderr = p.log, p.log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		if t.Failed() {
-			t.Logf("envoy:\n%s", p.log)
-		}
-	})
 	p.client = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(dir, "in.sock"))
 		},
 	}}
-	return p
+	return p, config
+}
+
+// run has start, which must be cmd's own, begin it.
+func (p *proxy) run(cmd *exec.Cmd, start func() error) {
+	p.t.Helper()
+	cmd.Stdout, cmd.Stderr = p.log, p.log
+	if err := start(); err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		if p.t.Failed() {
+			p.t.Logf("envoy:\n%s", p.log)
+		}
+	})
 }
 
 func (p *proxy) publish(snapshot *mesh.Snapshot) {
 	p.t.Helper()
-	next, change, err := catalog.Next(p.last, snapshot, p.roots)
+	next, change, err := catalog.Next(p.last, snapshot, p.authority.RootsPEM())
 	if err != nil {
 		p.t.Fatal(err)
 	}
