@@ -31,6 +31,7 @@ type Objects struct {
 	TrafficTargets   []*accessv1alpha3.TrafficTarget
 	HTTPRouteGroups  []*specsv1alpha4.HTTPRouteGroup
 	TCPRoutes        []*specsv1alpha4.TCPRoute
+	UDPRoutes        []*specsv1alpha4.UDPRoute
 }
 
 // Build returns the snapshot of the objects and what is to be said about

@@ -164,6 +164,7 @@ func reversed(o Objects) Objects {
 	o.TrafficTargets = backwards(o.TrafficTargets)
 	o.HTTPRouteGroups = backwards(o.HTTPRouteGroups)
 	o.TCPRoutes = backwards(o.TCPRoutes)
+	o.UDPRoutes = backwards(o.UDPRoutes)
 	return o
 }
 

@@ -22,7 +22,8 @@ type routes struct {
 type routeKey struct{ kind, namespace, name string }
 
 // routes judges the groups by themselves: a match that is wrong grants
-// nothing, the others stand.
+// nothing, the others stand. Of UDPRoutes there is only to say that nothing
+// comes of them.
 func (b *builder) routes() routes {
 	out := routes{
 		http: make(map[string][]mesh.HTTPMatch, len(b.objects.HTTPRouteGroups)),
@@ -51,6 +52,10 @@ func (b *builder) routes() routes {
 		out.refs[routeKey{ref.Kind, ref.Namespace, ref.Name}] = ref
 		wrong, _ := told(validate.TCPRoute(route))
 		b.find(wrong.accepted(ref))
+	}
+	for _, route := range b.objects.UDPRoutes {
+		wrong, _ := told(validate.UDPRoute(route))
+		b.find(wrong.accepted(specRef(route.Namespace, route.Name, accessv1alpha3.KindUDPRoute, route.Generation)))
 	}
 	return out
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	accessv1alpha3 "github.com/heddle-mesh/heddle/crds/smi/access/v1alpha3"
 	specsv1alpha4 "github.com/heddle-mesh/heddle/crds/smi/specs/v1alpha4"
 	"github.com/heddle-mesh/heddle/operator/mesh"
 )
@@ -101,4 +102,20 @@ func TestFindingsOnRoutes(t *testing.T) {
 	said(t, findings, ref("TCPRoute", "bad"), say{"!Accepted Invalid", "spec.matches.ports[1]: 0 is no port"})
 	said(t, findings, ref("HTTPRouteGroup", "bad"), say{"!Accepted Invalid", "spec.matches[0].headers: headers must be a map"})
 	said(t, findings, ref("HTTPRouteGroup", "bad"), say{"!Accepted Invalid", "; spec.matches[2].pathRegex: "})
+}
+
+// UDP goes past the mesh, so that a route of it is a wish that must not look
+// fulfilled.
+func TestUDPRoutesAreRefused(t *testing.T) {
+	t.Parallel()
+	dns := &specsv1alpha4.UDPRoute{ObjectMeta: meta("dns"), Spec: specsv1alpha4.UDPRouteSpec{Matches: specsv1alpha4.UDPMatch{Ports: []int{53}}}}
+	rule := accessv1alpha3.TrafficTargetRule{Kind: accessv1alpha3.KindUDPRoute, Name: "dns"}
+	snapshot, findings := built(t, Objects{
+		UDPRoutes: []*specsv1alpha4.UDPRoute{dns}, TrafficTargets: []*accessv1alpha3.TrafficTarget{target("t", rule)},
+	})
+	said(t, findings, specRef(ns, "dns", "UDPRoute", 1), say{"!Accepted Unsupported", "use a NetworkPolicy for UDP"})
+	said(t, findings, targetRef("t"), good, say{"!ResolvedRefs Unsupported", "spec.rules[0].kind: UDPRoute is not enforced, so it grants nothing"})
+	if policy := snapshot.Policies[identity("web")]; !policy.Closed || len(policy.Grants) > 0 {
+		t.Errorf("policy: %+v", policy)
+	}
 }
