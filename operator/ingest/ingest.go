@@ -163,8 +163,9 @@ func (l *Loop) gather(ctx context.Context) (build.Objects, error) {
 		targets    accessv1alpha3.TrafficTargetList
 		groups     specsv1alpha4.HTTPRouteGroupList
 		routes     specsv1alpha4.TCPRouteList
+		datagrams  specsv1alpha4.UDPRouteList
 	)
-	for _, list := range []client.ObjectList{&config, &namespaces, &services, &endpoints, &pods, &splits, &targets, &groups, &routes} {
+	for _, list := range []client.ObjectList{&config, &namespaces, &services, &endpoints, &pods, &splits, &targets, &groups, &routes, &datagrams} {
 		if err := l.cache.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
 			return build.Objects{}, fmt.Errorf("list %T: %w", list, err)
 		}
@@ -174,6 +175,7 @@ func (l *Loop) gather(ctx context.Context) (build.Objects, error) {
 		EndpointSlices: pointers(endpoints.Items), Pods: pointers(pods.Items),
 		TrafficSplits: pointers(splits.Items), TrafficTargets: pointers(targets.Items),
 		HTTPRouteGroups: pointers(groups.Items), TCPRoutes: pointers(routes.Items),
+		UDPRoutes: pointers(datagrams.Items),
 	}
 	for i := range config.Items {
 		if config.Items[i].Name == heddlev1alpha1.MeshConfigName {

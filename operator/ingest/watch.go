@@ -29,6 +29,7 @@ func (l *Loop) watch(ctx context.Context) error {
 		{&accessv1alpha3.TrafficTarget{}, specDiffers},
 		{&specsv1alpha4.HTTPRouteGroup{}, specDiffers},
 		{&specsv1alpha4.TCPRoute{}, specDiffers},
+		{&specsv1alpha4.UDPRoute{}, specDiffers},
 		{&corev1.Namespace{}, labelsDiffer},
 		{&corev1.Service{}, serviceDiffers},
 		{&corev1.Pod{}, podDiffers},

@@ -150,6 +150,7 @@ func testFindings(t *testing.T, o *operator) {
 		{"HTTPRouteGroup", `{matches: [{name: m, pathRegex: (}]}`, heddlev1alpha1.ConditionAccepted, heddlev1alpha1.ReasonInvalidRegex, "spec.matches[0] (m): pathRegex: "},
 		{"TrafficSplit", `{service: none, backends: [{service: none-v1, weight: 1}]}`, heddlev1alpha1.ConditionResolvedRefs, heddlev1alpha1.ReasonServiceNotFound, "spec.service: there is no Service " + namespace + "/none"},
 		{"TrafficTarget", `{destination: {kind: ServiceAccount, name: a, namespace: elsewhere}, sources: [], rules: []}`, heddlev1alpha1.ConditionAccepted, heddlev1alpha1.ReasonCrossNamespaceDestination, "spec.destination.namespace: "},
+		{"UDPRoute", `{matches: {ports: [53]}}`, heddlev1alpha1.ConditionAccepted, heddlev1alpha1.ReasonUnsupported, "kind: UDP passes the mesh by"},
 	} {
 		object := kindNamed(tc.kind).object(t, namespace, "bad", tc.spec)
 		o.create(t, object)
