@@ -18,6 +18,10 @@ import (
 
 const upgradeWebSocket = "websocket"
 
+// unnamedHost stands for the host that a request of HTTP/1.0 need not name.
+// Nothing is routed by it.
+const unnamedHost = "unnamed.invalid"
+
 // baseHCM is what every connection manager of the mesh has in common: it is
 // transparent, so it changes no header the application could miss and sets no
 // time limit the application did not ask for.
@@ -25,7 +29,7 @@ func baseHCM(prefix string) *hcmv3.HttpConnectionManager {
 	return &hcmv3.HttpConnectionManager{
 		CodecType:                  hcmv3.HttpConnectionManager_AUTO,
 		StatPrefix:                 prefix,
-		HttpProtocolOptions:        &corev3.Http1ProtocolOptions{AcceptHttp_10: true},
+		HttpProtocolOptions:        &corev3.Http1ProtocolOptions{AcceptHttp_10: true, DefaultHostForHttp_10: unnamedHost},
 		Http2ProtocolOptions:       &corev3.Http2ProtocolOptions{},
 		StreamIdleTimeout:          durationpb.New(0),
 		GenerateRequestId:          wrapperspb.Bool(false),
