@@ -80,6 +80,7 @@ func newOperator(ctx context.Context, config *rest.Config, o options) (*operator
 	if err := registerConversion(mgr, authority, o); err != nil {
 		return nil, err
 	}
+	mgr.GetWebhookServer().Register(operatorwebhook.ValidationPath, &admission.Webhook{Handler: operatorwebhook.Validation{}})
 	writer := &status.Writer{Client: mgr.GetClient(), Events: mgr.GetEventRecorder(heddlev1alpha1.OperatorName)}
 	reporter := newReporter(writer)
 	delivery, err := newDelivery(o, authority, trustDomain, serving.TLSConfig(), authn.New(kube, time.Now), reporter.signal)
@@ -159,8 +160,9 @@ func managerOptions(o options, scheme *runtime.Scheme, serving *ca.ServingSource
 		Cache: cache.Options{
 			DefaultTransform: cache.TransformStripManagedFields(),
 			ByObject: map[client.Object]cache.ByObject{
-				&corev1.ConfigMap{}:                         only(heddlev1alpha1.CAConfigMap),
-				&admissionv1.MutatingWebhookConfiguration{}: only(ca.WebhookName),
+				&corev1.ConfigMap{}:                           only(heddlev1alpha1.CAConfigMap),
+				&admissionv1.MutatingWebhookConfiguration{}:   only(ca.InjectorName),
+				&admissionv1.ValidatingWebhookConfiguration{}: only(ca.ValidatorName),
 			},
 		},
 		WebhookServer: webhook.NewServer(webhook.Options{

@@ -1,10 +1,8 @@
 package ca
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"time"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -19,23 +17,16 @@ import (
 	heddlev1alpha1 "github.com/heddle-mesh/heddle/crds/heddle/v1alpha1"
 )
 
-// WebhookName is the MutatingWebhookConfiguration whose CA bundle is kept.
-const WebhookName = "heddle-injector"
-
-// retryConflict is how soon the webhook configuration is looked at again when
-// someone else has just written it.
-const retryConflict = time.Second
-
 // Publisher keeps the roots where they are needed: in ConfigMap heddle-ca of
 // every meshed namespace, from which pods trust the operator, and in the
-// injector's webhook configuration, from which the API server does.
+// webhook configurations, from which the API server does.
 type Publisher struct {
 	Client   client.Client
 	RootsPEM []byte
 }
 
 // SetupWithManager has the publisher follow namespaces, its ConfigMaps and
-// the webhook configuration. Every replica does this, so that a pod never
+// the webhook configurations. Every replica does this, so that a pod never
 // waits for a leader; they write the same bytes.
 func (p *Publisher) SetupWithManager(mgr ctrl.Manager) error {
 	leaderOnly := false
@@ -53,12 +44,17 @@ func (p *Publisher) SetupWithManager(mgr ctrl.Manager) error {
 	if err != nil {
 		return fmt.Errorf("publisher of roots: %w", err)
 	}
-	err = ctrl.NewControllerManagedBy(mgr).Named("ca-bundle").
-		For(&admissionv1.MutatingWebhookConfiguration{}).
-		WithOptions(options).
-		Complete(reconcile.Func(p.reconcileWebhook))
-	if err != nil {
-		return fmt.Errorf("publisher of the webhook's CA bundle: %w", err)
+	for name, configuration := range map[string]client.Object{
+		"ca-bundle":            &admissionv1.MutatingWebhookConfiguration{},
+		"ca-bundle-validation": &admissionv1.ValidatingWebhookConfiguration{},
+	} {
+		err := ctrl.NewControllerManagedBy(mgr).Named(name).
+			For(configuration).
+			WithOptions(options).
+			Complete(p.bundles(configuration))
+		if err != nil {
+			return fmt.Errorf("publisher of a webhook's CA bundle: %w", err)
+		}
 	}
 	return nil
 }
@@ -109,36 +105,4 @@ func (p *Publisher) EnsureNamespace(ctx context.Context, namespace string) error
 		return fmt.Errorf("configmap %s/%s: %w", namespace, heddlev1alpha1.CAConfigMap, err)
 	}
 	return nil
-}
-
-func (p *Publisher) reconcileWebhook(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
-	if request.Name != WebhookName {
-		return reconcile.Result{}, nil
-	}
-	var config admissionv1.MutatingWebhookConfiguration
-	if err := p.Client.Get(ctx, client.ObjectKey{Name: WebhookName}, &config); err != nil {
-		return reconcile.Result{}, client.IgnoreNotFound(err)
-	}
-	changed := config.DeepCopy()
-	same := true
-	for i := range changed.Webhooks {
-		if !bytes.Equal(changed.Webhooks[i].ClientConfig.CABundle, p.RootsPEM) {
-			changed.Webhooks[i].ClientConfig.CABundle = p.RootsPEM
-			same = false
-		}
-	}
-	if same {
-		return reconcile.Result{}, nil
-	}
-	// The patch replaces the whole list of webhooks, so it must not be applied
-	// to a version that the cache has not seen yet.
-	patch := client.MergeFromWithOptions(&config, client.MergeFromWithOptimisticLock{})
-	err := p.Client.Patch(ctx, changed, patch)
-	if apierrors.IsConflict(err) {
-		return reconcile.Result{RequeueAfter: retryConflict}, nil
-	}
-	if err != nil {
-		return reconcile.Result{}, fmt.Errorf("webhook configuration %s: %w", WebhookName, err)
-	}
-	return reconcile.Result{}, nil
 }

@@ -133,9 +133,10 @@ func TestOperatorHasNoRightTooMany(t *testing.T) {
 	}
 	// What can be limited to a name is.
 	named := map[string]string{
-		"secrets":                       "heddle-ca-key",
-		"configmaps":                    heddlev1alpha1.CAConfigMap,
-		"mutatingwebhookconfigurations": "heddle-injector",
+		"secrets":                         "heddle-ca-key",
+		"configmaps":                      heddlev1alpha1.CAConfigMap,
+		"mutatingwebhookconfigurations":   "heddle-injector",
+		"validatingwebhookconfigurations": "heddle-validator",
 	}
 	for _, rule := range slices.Concat(cluster, own) {
 		for _, resource := range rule.Resources {
