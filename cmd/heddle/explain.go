@@ -80,11 +80,13 @@ func printTrace(w io.Writer, trace []explain.Step) {
 
 // explanation is the JSON of `heddle explain`.
 type explanation struct {
-	Outcome  string              `json:"outcome"`
-	Reason   string              `json:"reason,omitempty"`
-	Split    string              `json:"split,omitempty"`
-	Backends []explainedBackend  `json:"backends,omitempty"`
-	Trace    []map[string]string `json:"trace"`
+	Outcome string `json:"outcome"`
+	Reason  string `json:"reason,omitempty"`
+	Split   string `json:"split,omitempty"`
+	// SplitMatch is the match by which the split took the request.
+	SplitMatch string              `json:"splitMatch,omitempty"`
+	Backends   []explainedBackend  `json:"backends,omitempty"`
+	Trace      []map[string]string `json:"trace"`
 }
 
 type explainedBackend struct {
@@ -112,7 +114,7 @@ type explainedEndpoint struct {
 }
 
 func explanationOf(d explain.Decision) explanation {
-	out := explanation{Outcome: d.Outcome.String(), Reason: d.Reason, Split: d.Split}
+	out := explanation{Outcome: d.Outcome.String(), Reason: d.Reason, Split: d.Split, SplitMatch: d.SplitMatch}
 	for _, b := range d.Branches {
 		backend := explainedBackend{Port: b.Backend.Port, Weight: b.Weight, Of: b.Of, Outcome: b.Outcome.String(), Reason: b.Reason}
 		if b.Backend.Port != 0 {

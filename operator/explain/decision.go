@@ -47,7 +47,8 @@ type Decision struct {
 	// Reason is why there are no branches; else empty.
 	Reason string
 	// Split names the object that shares the requests; empty for none.
-	Split string
+	// SplitMatch is the match by which it took this one, if it has any.
+	Split, SplitMatch string
 	// Branches are the backends that may be picked. Their shares add up to
 	// one. There are none where the request gets no further than the caller.
 	Branches []Branch

@@ -60,7 +60,7 @@ func (e *explanation) pod(addr netip.AddrPort) (kind, bool) {
 	if pod == nil {
 		return kind{}, false
 	}
-	return kind{meshed: pod.Meshed, identity: pod.Identity, workload: pod.Workload, port: addr.Port()}, true
+	return kind{meshed: pod.SidecarAt(addr.Port()), identity: pod.Identity, workload: pod.Workload, port: addr.Port()}, true
 }
 
 // verdict says what endpoints of the kind do with the request. http tells

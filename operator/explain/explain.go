@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	heddlev1alpha1 "github.com/heddle-mesh/heddle/crds/heddle/v1alpha1"
 	"github.com/heddle-mesh/heddle/operator/mesh"
@@ -43,22 +44,52 @@ func (e *explanation) decide() {
 		e.stop(nowhere, fmt.Sprintf("there is no Service port %s", e.request.To))
 	case port == nil:
 		e.address(http, nowhere)
-	case port.Route == nil || !http || e.request.From.Outside:
-		e.decision.Branches = []Branch{e.backend(mesh.Share{Backend: port.Key, Weight: 1}, 1, http, nowhere)}
-	case port.Route.Total() == 0:
-		e.decision.Split = port.Route.Origin
-		e.stop(Unavailable, "no backend has a weight")
 	default:
-		e.decision.Split = port.Route.Origin
-		for _, share := range port.Route.Shares {
-			if share.Weight > 0 {
-				e.decision.Branches = append(e.decision.Branches, e.backend(share, port.Route.Total(), http, nowhere))
-			}
-		}
+		e.share(port, http, nowhere)
 	}
 	if len(e.decision.Branches) > 0 {
 		e.decision.Outcome = common(e.decision.Branches, func(b Branch) Outcome { return b.Outcome })
 	}
+}
+
+// share divides what is for the port among backends: as the first split whose
+// matches describe the request says, or the one without matches, or not at all.
+// Callers outside the mesh know no splits.
+func (e *explanation) share(port *mesh.Port, http bool, nowhere Outcome) {
+	var route *mesh.Route
+	if !e.request.From.Outside {
+		if route = port.Route; http {
+			route = e.routeOf(port)
+		}
+	}
+	if route == nil {
+		e.decision.Branches = []Branch{e.backend(mesh.Share{Backend: port.Key, Weight: 1}, 1, http, nowhere)}
+		return
+	}
+	e.decision.Split = route.Origin
+	if route.Total() == 0 {
+		e.stop(nowhere, "no backend has a weight")
+	}
+	for _, share := range route.Shares {
+		if share.Weight > 0 {
+			e.decision.Branches = append(e.decision.Branches, e.backend(share, route.Total(), http, nowhere))
+		}
+	}
+}
+
+// routeOf returns the route that takes the request. A split admits nobody, so
+// it looks at paths as they are sent, without the query.
+func (e *explanation) routeOf(port *mesh.Port) *mesh.Route {
+	path, _, _ := strings.Cut(e.request.Target, "?")
+	for _, matched := range port.Matched {
+		for _, m := range matched.Matches {
+			if fails(m, e.request, path) == "" {
+				e.decision.SplitMatch = m.Name
+				return matched
+			}
+		}
+	}
+	return port.Route
 }
 
 func (e *explanation) stop(outcome Outcome, why string) {
@@ -82,7 +113,11 @@ func (e *explanation) port() (*mesh.Port, bool) {
 	}
 	for _, service := range e.snapshot.Services {
 		for _, port := range service.Ports {
-			if port.Number == e.request.Address.Port() && slices.Contains(service.Addresses, e.request.Address.Addr()) {
+			known := e.snapshot.Destinations(service, port)
+			if e.request.From.Outside && port.Headless {
+				known = nil // its endpoints stand for it only within the mesh
+			}
+			if slices.Contains(known, e.request.Address) {
 				return port, true
 			}
 		}
@@ -94,7 +129,11 @@ func (e *explanation) port() (*mesh.Port, bool) {
 func (e *explanation) backend(share mesh.Share, of uint64, http bool, nowhere Outcome) Branch {
 	branch := Branch{Backend: share.Backend, Weight: share.Weight, Of: of}
 	if share.Missing {
-		branch.Outcome, branch.Reason = BackendMissing, "the backend does not exist, and its share is given to no other"
+		branch.Outcome = nowhere
+		if http {
+			branch.Outcome = BackendMissing
+		}
+		branch.Reason = "the backend does not exist, and its share is given to no other"
 		return branch
 	}
 	order, count := e.kinds(e.snapshot.Endpoints[share.Backend])

@@ -97,7 +97,7 @@ func TestAccess(t *testing.T) {
 		"lines of one header are one value":          {closed(beta), header(explain.Header{Name: "x-beta", Value: "yes"}, explain.Header{Name: "x-beta", Value: "no"}), explain.Admitted},
 		"so that one of them does not stand for all": {closed(beta), header(explain.Header{Name: "x-beta", Value: "no"}, explain.Header{Name: "x-beta", Value: "yes"}), explain.Forbidden},
 		"a header that is not there matches nothing": {closed(mesh.Grant{Sources: ofWeb, HTTP: []mesh.HTTPMatch{{Headers: []mesh.HeaderMatch{{Name: "x-beta", Regex: ".*"}}}}}), get("/"), explain.Forbidden},
-		"text that is not UTF-8 matches nothing":     {closed(mesh.Grant{Sources: ofWeb, HTTP: []mesh.HTTPMatch{{Headers: []mesh.HeaderMatch{{Name: "x-beta", Regex: ".*"}}}}}), header(explain.Header{Name: "x-beta", Value: "\xff"}), explain.Forbidden},
+		"text that is not UTF-8 matches nothing":     {closed(mesh.Grant{Sources: ofWeb, HTTP: []mesh.HTTPMatch{{Headers: []mesh.HeaderMatch{{Name: "x-beta", Regex: ".+"}}}}}), header(explain.Header{Name: "x-beta", Value: "\xff"}), explain.Forbidden},
 		"host is the authority":                      {closed(mesh.Grant{Sources: ofWeb, HTTP: []mesh.HTTPMatch{{Headers: []mesh.HeaderMatch{{Name: "host", Regex: "cart"}}}}}), get("/"), explain.Admitted},
 		"an expression that is none matches nothing": {closed(mesh.Grant{Sources: ofWeb, HTTP: []mesh.HTTPMatch{{PathRegex: "("}}}), get("/"), explain.Forbidden},
 		"a URL as the target names path and host":    {closed(reads), get("http://elsewhere/api/x"), explain.Admitted},
@@ -202,6 +202,81 @@ func TestSplit(t *testing.T) {
 				t.Errorf("a caller outside the mesh: got %s by %q, want the root's own endpoints", d.Outcome, d.Split)
 			}
 		})
+	}
+}
+
+func TestSplitsWithMatches(t *testing.T) {
+	t.Parallel()
+	s := shop(nil, "cart", "v1", "v2", "v3")
+	by := func(origin, backend string, matches ...mesh.HTTPMatch) *mesh.Route {
+		return &mesh.Route{Origin: origin, Matches: matches, Shares: []mesh.Share{{Backend: key(backend, 80), Weight: 1}}}
+	}
+	port := s.Services[key("cart", 80).Service].Ports[0]
+	port.Matched = []*mesh.Route{
+		by("first", "v1", mesh.HTTPMatch{Name: "beta", PathRegex: "/beta"}, mesh.HTTPMatch{Name: "post", Methods: []string{"POST"}}),
+		by("second", "v2", mesh.HTTPMatch{Name: "all beta", PathRegex: "/beta.*"}),
+	}
+	tests := map[string]struct {
+		method, target, backend, split, match string
+		rest                                  *mesh.Route
+	}{
+		"the first that describes it":         {"GET", "/beta?x", "v1", "first", "beta", nil},
+		"by any of its matches":               {"POST", "/", "v1", "first", "post", nil},
+		"then the next":                       {"GET", "/beta/x", "v2", "second", "all beta", nil},
+		"paths are not normalised":            {"GET", "//beta", "cart", "", "", nil},
+		"the rest goes to the root":           {"GET", "/", "cart", "", "", nil},
+		"or where a split without matches is": {"GET", "/", "v3", "rest", "", by("rest", "v3")},
+	}
+	for name, tc := range tests {
+		port.Route = tc.rest
+		r := get(tc.target)
+		r.Method = tc.method
+		d := explain.Explain(s, r)
+		if len(d.Branches) != 1 || d.Branches[0].Backend.Service.Name != tc.backend || d.Split != tc.split || d.SplitMatch != tc.match {
+			t.Errorf("%s: got %+v", name, d)
+		}
+	}
+}
+
+func TestConnectionsAreShared(t *testing.T) {
+	t.Parallel()
+	s := shop(nil, "cart", "v1")
+	s.Services[key("cart", 5432).Service].Ports[1].Route = &mesh.Route{Origin: "split", Shares: []mesh.Share{
+		{Backend: key("v1", 5432), Weight: 3}, {Backend: key("gone", 5432), Weight: 1, Missing: true},
+	}}
+	d := explain.Explain(s, explain.Request{From: explain.Caller{Identity: web}, To: key("cart", 5432), Protocol: explain.TCP})
+	if d.Outcome != explain.Mixed || len(d.Branches) != 2 || d.Branches[0].Outcome != explain.Admitted || d.Branches[1].Outcome != explain.Closed {
+		t.Errorf("got %+v", d)
+	}
+}
+
+func TestHeadlessRootIsKnownByItsEndpoints(t *testing.T) {
+	t.Parallel()
+	s := shop(nil, "cart", "v1")
+	service := s.Services[key("cart", 80).Service]
+	service.Addresses, service.Ports[0].Headless = nil, true
+	service.Ports[0].Route = &mesh.Route{Origin: "split", Shares: []mesh.Share{{Backend: key("v1", 80), Weight: 1}}}
+	r := get("/")
+	r.To, r.Address = mesh.PortKey{}, netip.MustParseAddrPort("10.244.0.1:8080")
+	if d := explain.Explain(s, r); d.Split != "split" {
+		t.Errorf("a member that dials an endpoint: got %+v, want the split", d)
+	}
+	r.From = explain.Caller{Outside: true}
+	if d := explain.Explain(s, r); d.Split != "" || d.Outcome != explain.Admitted {
+		t.Errorf("a caller outside the mesh: got %+v, want the endpoint", d)
+	}
+}
+
+func TestPortsPastTheSidecarHaveNoPolicy(t *testing.T) {
+	t.Parallel()
+	s := shop(closed(), "cart")
+	s.PodsByIP[netip.MustParseAddr("10.244.0.1")].DirectPorts = []uint16{9000}
+	for port, want := range map[uint16]explain.Outcome{9000: explain.Admitted, 9001: explain.Forbidden} {
+		r := get("/")
+		r.To, r.Address = mesh.PortKey{}, netip.AddrPortFrom(netip.MustParseAddr("10.244.0.1"), port)
+		if d := explain.Explain(s, r); d.Outcome != want {
+			t.Errorf("port %d: got %s, want %s", port, d.Outcome, want)
+		}
 	}
 }
 

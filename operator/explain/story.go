@@ -12,7 +12,7 @@ func (e *explanation) tell() {
 	e.say(0, "from", r.From.String())
 	e.say(0, "to", e.destination())
 	if d.Split != "" {
-		e.say(0, "split", d.Split)
+		e.say(0, "split", d.Split+byMatch(d.SplitMatch))
 	}
 	if d.Reason != "" {
 		e.say(0, "because", d.Reason)
@@ -50,11 +50,7 @@ func (e *explanation) verdictSteps(depth int, v Verdict) {
 		e.say(depth+1, "path", v.Path+", normalised")
 	}
 	if v.Target != "" {
-		text := v.Target
-		if v.Match != "" {
-			text += fmt.Sprintf(", match %q", v.Match)
-		}
-		e.say(depth+1, "grant", text)
+		e.say(depth+1, "grant", v.Target+byMatch(v.Match))
 	} else {
 		e.say(depth+1, "because", v.Reason)
 	}
@@ -62,6 +58,13 @@ func (e *explanation) verdictSteps(depth int, v Verdict) {
 		e.say(depth+1, "not by", tried)
 	}
 	e.say(depth+1, "outcome", v.Outcome.String())
+}
+
+func byMatch(name string) string {
+	if name == "" {
+		return ""
+	}
+	return fmt.Sprintf(", match %q", name)
 }
 
 func (e *explanation) destination() string {

@@ -285,7 +285,7 @@ func read(status int, header http.Header, body []byte) answer {
 		a.backend = "nginx, in its own name,"
 	case strings.Contains(header.Get("Content-Type"), "charset"):
 		a.backend = "net/http, in its own name,"
-	case status == http.StatusBadGateway && bytes.Contains(body, []byte("reset reason: protocol error")):
+	case status == http.StatusBadGateway && (len(body) == 0 || bytes.Contains(body, []byte("reset reason: protocol error"))):
 		a.backend = "net/http, by resetting the stream,"
 	case status == http.StatusForbidden:
 		a.outcome = explain.Forbidden

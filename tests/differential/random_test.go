@@ -16,17 +16,15 @@ import (
 	"github.com/heddle-mesh/heddle/operator/mesh"
 )
 
-// perMesh is how many requests are sent in each random mesh.
-const perMesh = 50
-
-// TestRandom draws meshes, policies and requests. A failure is shrunk to the
-// smallest that still fails. HEDDLE_LONG=1 makes it long.
+// TestRandom draws meshes, policies and requests: 2,000 decisions, or 100,000
+// with HEDDLE_LONG=1. A failure is shrunk to the
+// smallest that still fails.
 func TestRandom(t *testing.T) {
-	decisions := 2000
+	meshes, requests := 40, 50
 	if os.Getenv("HEDDLE_LONG") != "" {
-		decisions = 100_000
+		meshes, requests = 500, 200
 	}
-	for name, value := range map[string]string{"rapid.checks": strconv.Itoa(decisions / perMesh), "rapid.nofailfile": "true"} {
+	for name, value := range map[string]string{"rapid.checks": strconv.Itoa(meshes), "rapid.nofailfile": "true"} {
 		if err := flag.Set(name, value); err != nil {
 			t.Fatal(err)
 		}
@@ -38,7 +36,7 @@ func TestRandom(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		s.become(rt, drawMesh(rt))
 		clients := map[string]*client{}
-		for range perMesh {
+		for range requests {
 			r := drawRequest(rt, s.snapshot)
 			key := show(explain.Request{From: r.From, To: r.To, Address: r.Address, Protocol: r.Protocol})
 			if clients[key] == nil {
@@ -107,18 +105,31 @@ func drawMesh(t *rapid.T) *mesh.Snapshot {
 	s.Settings.EgressDenied = rapid.Bool().Draw(t, "egress denied")
 	addService(s, "root", portEcho, mesh.ProtocolHTTP)
 	route := &mesh.Route{Origin: "TrafficSplit shop/root"}
-	// That of a missing one is small and seldom: Envoy may take seconds over it.
-	route.Shares = append(route.Shares, mesh.Share{
-		Backend: mesh.PortKey{Service: mesh.ServiceKey{Namespace: "shop", Name: "gone"}, Port: portEcho}, Missing: true,
-		Weight: rapid.SampledFrom([]uint32{0, 0, 0, 0, 0, 0, 0, 0, 0, 1}).Draw(t, "weight of gone"),
-	})
-	for _, name := range []string{"echo", "plain", "empty"} {
+	for _, name := range []string{"echo", "plain", "empty", "gone"} {
 		route.Shares = append(route.Shares, mesh.Share{
 			Backend: mesh.PortKey{Service: mesh.ServiceKey{Namespace: "shop", Name: name}, Port: portEcho},
 			Weight:  rapid.SampledFrom([]uint32{0, 0, 1, 3, 1 << 30}).Draw(t, "weight of "+name),
+			Missing: name == "gone",
 		})
 	}
-	s.Services[mesh.ServiceKey{Namespace: "shop", Name: "root"}].Ports[0].Route = route
+	root := s.Services[mesh.ServiceKey{Namespace: "shop", Name: "root"}].Ports[0]
+	if rapid.Bool().Draw(t, "split without matches") {
+		root.Route = route
+	}
+	for _, name := range subset(t, []string{"echo", "plain"}, "split with matches") {
+		root.Matched = append(root.Matched, &mesh.Route{
+			Origin:  "TrafficSplit shop/" + name,
+			Matches: rapid.SliceOfN(rapid.Custom(drawMatch), 1, 2).Draw(t, "split matches"),
+			Shares:  []mesh.Share{{Backend: mesh.PortKey{Service: mesh.ServiceKey{Namespace: "shop", Name: name}, Port: portEcho}, Weight: 1}},
+		})
+	}
+	if rapid.Bool().Draw(t, "split of connections") {
+		tcp := s.Services[mesh.ServiceKey{Namespace: "shop", Name: "tcp"}].Ports[0]
+		tcp.Route = &mesh.Route{Origin: "TrafficSplit shop/tcp", Shares: []mesh.Share{
+			{Backend: tcp.Key, Weight: rapid.Uint32Range(0, 2).Draw(t, "weight of tcp")},
+			{Backend: mesh.PortKey{Service: mesh.ServiceKey{Namespace: "shop", Name: "gone"}, Port: portTCP}, Weight: rapid.Uint32Range(0, 1).Draw(t, "weight of gone"), Missing: true},
+		}}
+	}
 	return s
 }
 
@@ -192,8 +203,6 @@ func drawRequest(t *rapid.T, s *mesh.Snapshot) explain.Request {
 		r.Address = netip.AddrPort{}
 	case 2:
 		if s.Settings.EgressDenied {
-			// Another one each time: Envoy takes seconds over what it has found
-			// missing before.
 			third, fourth := rapid.ByteRange(128, 254).Draw(t, "third"), rapid.Byte().Draw(t, "fourth")
 			r.From.Identity, r.Address = self, netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 96, third, fourth}), 80)
 			break
