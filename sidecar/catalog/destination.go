@@ -108,7 +108,7 @@ func (t target) cluster(name string, http bool, addr netip.AddrPort) (*clusterv3
 		return envoy.PassthroughCluster(name, http), ""
 	case toNobody:
 	}
-	return nil, ""
+	return envoy.ClosedCluster(name, http), ""
 }
 
 // maxClusters bounds what is kept of clusters made on demand: the names are
@@ -130,11 +130,8 @@ type madeCluster struct {
 
 func newClusters() *clusters { return &clusters{made: map[string]madeCluster{}} }
 
-// get returns the named cluster of the target, nil if that is closed.
+// get returns the named cluster of the target.
 func (c *clusters) get(name string, scheme envoy.Scheme, addr netip.AddrPort, to target) *xds.Resource {
-	if to.kind == toNobody {
-		return nil
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if made, ok := c.made[name]; ok && made.target.equal(to) {

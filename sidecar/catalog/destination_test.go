@@ -39,7 +39,9 @@ func TestDestination(t *testing.T) {
 		"another port of a service's address": {
 			name: "tcp|10.96.0.7:81", want: envoy.PassthroughCluster("tcp|10.96.0.7:81", false),
 		},
-		"another port of a service's address, egress denied": {name: "tcp|10.96.0.7:81", denied: true},
+		"another port of a service's address, egress denied": {
+			name: "tcp|10.96.0.7:81", denied: true, want: envoy.ClosedCluster("tcp|10.96.0.7:81", false),
+		},
 		"a pod with a sidecar": {
 			name: "dst|10.244.0.5:9999", origin: "Pod shop/cart-1", denied: true,
 			want: envoy.PodCluster("dst|10.244.0.5:9999", true, netip.MustParseAddrPort("10.244.0.5:9999"), cartID, trustDomain),
@@ -53,8 +55,10 @@ func TestDestination(t *testing.T) {
 		"somewhere else": {
 			name: "tcp|192.0.2.1:443", want: envoy.PassthroughCluster("tcp|192.0.2.1:443", false),
 		},
-		"somewhere else, egress denied": {name: "tcp|192.0.2.1:443", denied: true},
-		"something else":                {name: "tcp|cart.shop:80"},
+		"somewhere else, egress denied": {
+			name: "dst|192.0.2.1:443", denied: true, want: envoy.ClosedCluster("dst|192.0.2.1:443", true),
+		},
+		"something else": {name: "tcp|cart.shop:80"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

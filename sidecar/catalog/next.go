@@ -294,6 +294,12 @@ func outboundPorts(services map[mesh.ServiceKey]*mesh.Service, addresses map[net
 			}
 		}
 	}
+	for dst, port := range addresses {
+		// The endpoints of a headless root may be at another number.
+		if port.Protocol == mesh.ProtocolTCP {
+			tcp[dst.Port()] = true
+		}
+	}
 	out := envoy.OutboundPorts{TCP: slices.Sorted(maps.Keys(tcp))}
 	for dst, port := range addresses {
 		if port.Protocol == mesh.ProtocolHTTP && tcp[dst.Port()] {
