@@ -114,18 +114,23 @@ func (l *Loop) step(ctx context.Context) (whole bool, err error) {
 		l.publish(ctx, snapshot, findings)
 		return true, nil
 	case len(services) > 0:
-		next, err := l.endpoints(ctx, services)
+		next, judged, err := l.endpoints(ctx, services)
 		if err != nil {
 			return false, err
 		}
 		l.snapshot = next
 		l.publish(ctx, next, nil)
+		if judged {
+			l.markAll()
+		}
 	}
 	return false, nil
 }
 
 // endpoints returns the snapshot with the endpoints of the services anew.
-func (l *Loop) endpoints(ctx context.Context, services map[types.NamespacedName]struct{}) (*mesh.Snapshot, error) {
+// judged is true if findings depend on what changed: whether there is anything
+// behind a backend of a split. Only a whole build has findings.
+func (l *Loop) endpoints(ctx context.Context, services map[types.NamespacedName]struct{}) (_ *mesh.Snapshot, judged bool, err error) {
 	next := *l.snapshot
 	next.Generation++
 	next.Endpoints = maps.Clone(l.snapshot.Endpoints)
@@ -138,7 +143,7 @@ func (l *Loop) endpoints(ctx context.Context, services map[types.NamespacedName]
 		err := l.cache.List(ctx, &list, client.InNamespace(name.Namespace),
 			client.MatchingLabels{discoveryv1.LabelServiceName: name.Name}, client.UnsafeDisableDeepCopy)
 		if err != nil {
-			return nil, fmt.Errorf("list endpoint slices of %s: %w", name, err)
+			return nil, false, fmt.Errorf("list endpoint slices of %s: %w", name, err)
 		}
 		sets := build.Endpoints(pointers(list.Items), &next)
 		for _, port := range service.Ports {
@@ -147,9 +152,12 @@ func (l *Loop) endpoints(ctx context.Context, services map[types.NamespacedName]
 			} else {
 				delete(next.Endpoints, port.Key)
 			}
+			if (l.snapshot.Endpoints[port.Key] == nil) != (next.Endpoints[port.Key] == nil) {
+				judged = judged || next.HasShare(port.Key)
+			}
 		}
 	}
-	return &next, nil
+	return &next, judged, nil
 }
 
 func (l *Loop) gather(ctx context.Context) (build.Objects, error) {

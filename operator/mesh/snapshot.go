@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -95,6 +96,21 @@ func (s *Snapshot) Destinations(service *Service, port *Port) []netip.AddrPort {
 		}
 	}
 	return out
+}
+
+// HasShare is true if a route gives the port a share, be it of nothing.
+func (s *Snapshot) HasShare(key PortKey) bool {
+	has := func(route *Route) bool {
+		return route != nil && slices.ContainsFunc(route.Shares, func(share Share) bool { return share.Backend == key })
+	}
+	for _, service := range s.Services {
+		for _, port := range service.Ports {
+			if has(port.Route) || slices.ContainsFunc(port.Matched, has) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // PodKey names a pod.
