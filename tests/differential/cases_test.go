@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -188,5 +189,38 @@ func TestCaseO74_HeadersKeepTheirValues(t *testing.T) {
 	res, _ := converse(t, s.serviceAt("echo", portEcho), "GET / HTTP/1.1\r\nHost: echo\r\nX-Team-ID: MixedCase 7\r\n\r\n")
 	if got := res[0].Header.Get("X-Reply-ID"); got != "reply to MixedCase 7" {
 		t.Errorf("%q", got)
+	}
+}
+
+// TestCaseO72_ConnectionsThatTheApplicationCloses has an application close
+// what is idle just when the next request comes, each time. A read is tried
+// again; what may have been done is not, so one that was on its way fails.
+func TestCaseO72_ConnectionsThatTheApplicationCloses(t *testing.T) {
+	const idle, times = 25 * time.Millisecond, 150
+	s := startSidecar(t, meshOf(&mesh.Policy{Destination: self}))
+	var done atomic.Int64
+	server := &http.Server{ReadHeaderTimeout: time.Minute, IdleTimeout: idle, Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { done.Add(1) })}
+	t.Cleanup(func() { _ = server.Close() })
+	l := listen(t, podAddress, portEcho)
+	go func() { _ = server.Serve(l) }()
+
+	tick := time.NewTicker(idle)
+	defer tick.Stop()
+	for method, spared := range map[string]int{"GET": 0, "POST": times / 5} {
+		done.Store(0)
+		failed := 0
+		for range times {
+			<-tick.C
+			res, _ := converse(t, s.serviceAt("echo", portEcho), method+" / HTTP/1.1\r\nHost: echo\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+			if res[0].StatusCode != http.StatusOK {
+				failed++
+			}
+		}
+		if failed > spared {
+			t.Errorf("%d of %d %s failed", failed, times, method)
+		}
+		if got := int(done.Load()); method == "POST" && got != times-failed {
+			t.Errorf("of %d POST that succeeded the application did %d", times-failed, got)
+		}
 	}
 }
