@@ -168,6 +168,13 @@ func TestAHeadlessRootIsKnownByItsEndpoints(t *testing.T) {
 			}
 		})
 	}
+	t.Run("connections to it are not inspected", func(t *testing.T) {
+		t.Parallel()
+		c, _ := next(t, nil, headless(func(p *mesh.Port) { p.Route, p.Protocol = &shared, mesh.ProtocolTCP }))
+		if diff := cmp.Diff([]uint16{5432, 6543}, c.outbound.TCP); diff != "" {
+			t.Errorf("numbers (-want +got):\n%s", diff)
+		}
+	})
 	t.Run("its hosts follow its endpoints", func(t *testing.T) {
 		t.Parallel()
 		before, _ := next(t, nil, headless(whole))

@@ -2,7 +2,6 @@ package programmed
 
 import (
 	"cmp"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -73,10 +72,19 @@ func (i *index) resources(use mesh.Use) []Resource {
 			out = append(out, Resource{typeURL, name, r.Version})
 		}
 	}
+	// How connections are shared is in assignments, which differ by caller and
+	// change with every pod: these are not followed.
 	for _, key := range use.Ports {
-		if service := i.snapshot.Services[key.Service]; service != nil {
-			for _, addr := range service.Addresses {
-				add(xds.Client{}, xds.TypeVirtualHost, envoy.VirtualHost(netip.AddrPortFrom(addr, key.Port)))
+		service := i.snapshot.Services[key.Service]
+		if service == nil {
+			continue
+		}
+		for _, port := range service.Ports {
+			if port.Key != key {
+				continue
+			}
+			for _, dst := range i.snapshot.Destinations(service, port) {
+				add(xds.Client{}, xds.TypeVirtualHost, envoy.VirtualHost(dst))
 			}
 		}
 	}

@@ -39,7 +39,10 @@ func TestObjects(t *testing.T) {
 	shared, lost, access := ref("split", "TrafficSplit", "cart"), ref("split", "TrafficSplit", "lost"), ref("access", "TrafficTarget", "cart")
 	idle, zero := ref("specs", "HTTPRouteGroup", "idle"), ref("split", "TrafficSplit", "zero")
 	snapshot := &mesh.Snapshot{
-		Services: map[mesh.ServiceKey]*mesh.Service{port.Service: {Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("fd00::1")}}},
+		Services: map[mesh.ServiceKey]*mesh.Service{port.Service: {
+			Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("fd00::1")},
+			Ports:     []*mesh.Port{{Key: mesh.PortKey{Service: port.Service, Port: 79}, Number: 79}, {Key: port, Number: 80}},
+		}},
 		Pods:     map[mesh.PodKey]*mesh.Pod{{Name: "a"}: pod("a", true), {Name: "b"}: pod("b", true), {Name: "c"}: pod("c", false)},
 		Uses: map[mesh.ObjectRef]mesh.Use{
 			shared: {Ports: []mesh.PortKey{port}}, zero: {Ports: []mesh.PortKey{port}}, access: {Identities: []mesh.Identity{id}},
