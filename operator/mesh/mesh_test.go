@@ -146,3 +146,31 @@ func TestOrder(t *testing.T) {
 		}
 	}
 }
+
+func TestAdmits(t *testing.T) {
+	t.Parallel()
+	web, other := Identity{"shop", "web"}, Identity{"bank", "web"}
+	grant := func(ports ...uint16) *Policy {
+		return &Policy{Closed: true, Grants: []Grant{{Sources: []Identity{web}, Ports: ports, HTTP: []HTTPMatch{{Methods: []string{"GET"}}}}}}
+	}
+	tests := map[string]struct {
+		policy *Policy
+		source Identity
+		want   bool
+	}{
+		"open":                     {&Policy{}, other, true},
+		"closed":                   {&Policy{Closed: true}, web, false},
+		"a source, on any port":    {grant(), web, true},
+		"a source, at the port":    {grant(80, 8080), web, true},
+		"a source, at another":     {grant(80), web, false},
+		"a source that is another": {grant(8080), other, false},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := tc.policy.Admits(tc.source, 8080); got != tc.want {
+				t.Errorf("%t", got)
+			}
+		})
+	}
+}

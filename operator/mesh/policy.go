@@ -1,5 +1,7 @@
 package mesh
 
+import "slices"
+
 // Policy says who may call the pods of one service account.
 type Policy struct {
 	Destination Identity
@@ -22,6 +24,13 @@ func (p *Policy) ReadsPaths() bool {
 		}
 	}
 	return false
+}
+
+// Admits is true if the source may do anything at the port of a pod.
+func (p *Policy) Admits(source Identity, port uint16) bool {
+	return !p.Closed || slices.ContainsFunc(p.Grants, func(g Grant) bool {
+		return (len(g.Ports) == 0 || slices.Contains(g.Ports, port)) && slices.Contains(g.Sources, source)
+	})
 }
 
 // Grant admits requests of some sources. Grants are additive.

@@ -24,6 +24,8 @@ type Catalog struct {
 	addresses map[netip.AddrPort]*mesh.Port
 	// sharing finds the ports whose connections a port has a share of.
 	sharing map[mesh.PortKey][]mesh.PortKey
+	// mixed are the assignments that not every client has alike, by name.
+	mixed map[string]*mixed
 	// outbound is what the outbound listener was made from.
 	outbound envoy.OutboundPorts
 	// clusters is shared by all catalogs of a line.
@@ -42,6 +44,10 @@ func (c *Catalog) Resource(client xds.Client, typeURL, name string) *xds.Resourc
 	case xds.TypeCluster:
 		if scheme, addr, ok := envoy.ParseDestination(name); ok {
 			return c.clusters.get(name, scheme, addr, c.target(addr))
+		}
+	case xds.TypeEndpoints:
+		if narrowed := c.narrowed(client, name); narrowed != nil {
+			return narrowed
 		}
 	}
 	return c.tables[typeURL][name]

@@ -89,6 +89,9 @@ func (c *Catalog) address(addr netip.AddrPort) target {
 // differs is true if the name is that of a destination which leads elsewhere
 // than it did in the catalog before.
 func (c *Catalog) differs(before *Catalog, typeURL, name string) bool {
+	if typeURL == xds.TypeEndpoints {
+		return c.narrowsOtherwise(before, name)
+	}
 	if typeURL != xds.TypeCluster {
 		return false
 	}

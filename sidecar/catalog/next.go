@@ -40,13 +40,14 @@ func Next(before *Catalog, snapshot *mesh.Snapshot, rootsPEM []byte) (*Catalog, 
 	s.fixed(afresh)
 	s.services()
 	s.workloads()
+	s.mixed()
 
 	s.next.tables, s.next.hosts = s.edit.after, before.hosts
 	if !s.edit.sameNames(xds.TypeVirtualHost) {
 		s.next.hosts = slices.Sorted(maps.Keys(s.next.tables[xds.TypeVirtualHost]))
 	}
 	change := xds.Change{Names: s.edit.changed(), Pods: newcomers(before.snapshot.Pods, snapshot.Pods)}
-	if afresh || s.redirected || differ(s.old.snapshot.PodsByIP, snapshot.PodsByIP) {
+	if afresh || s.redirected || s.narrowing || differ(s.old.snapshot.PodsByIP, snapshot.PodsByIP) {
 		next := s.next
 		change.Asked = func(typeURL, name string) bool { return next.differs(before, typeURL, name) }
 	}
@@ -61,6 +62,9 @@ type step struct {
 	// redirected is true if something else may stand behind a service's
 	// address than before.
 	redirected bool
+	// narrowing is true if some client may have another assignment than before
+	// although everybody's is the same.
+	narrowing bool
 	// moved is true if a port's destinations may have changed without its
 	// service.
 	moved bool
@@ -179,6 +183,18 @@ func originOf(port *mesh.Port) string {
 		origins = append(origins, port.Route.Origin)
 	}
 	return strings.Join(origins, ", ")
+}
+
+// mixed finds the assignments that are narrowed by who calls.
+func (s *step) mixed() {
+	old, now := s.old.snapshot, s.next.snapshot
+	s.next.mixed = s.old.mixed
+	if !sameMap(old.Endpoints, now.Endpoints) || !sameMap(old.Services, now.Services) {
+		s.next.mixed = mixedOf(s.next, s.old.mixed)
+	}
+	same := maps.Equal(s.next.mixed, s.old.mixed) &&
+		(len(s.next.mixed) == 0 || sameMap(old.Policies, now.Policies) && maps.Equal(old.NamespaceAccess, now.NamespaceAccess))
+	s.narrowing = !same
 }
 
 func (s *step) workloads() {

@@ -29,6 +29,7 @@ func TestChangesAddUpToTheCatalog(t *testing.T) {
 		line := first(t, snapshot, roots)
 		viewer := xds.Client{
 			Namespace: pick(t, "viewer's namespace", someNamespaces), Pod: somePods[0], PodUID: someUIDs[0],
+			ServiceAccount: pick(t, "viewer's account", someNames),
 		}
 		held := viewOf(line, viewer)
 		for range rapid.IntRange(1, 8).Draw(t, "steps") {

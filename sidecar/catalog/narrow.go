@@ -1,0 +1,158 @@
+package catalog
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"sync"
+
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+
+	"github.com/heddle-mesh/heddle/operator/mesh"
+	"github.com/heddle-mesh/heddle/sidecar/endpoints"
+	"github.com/heddle-mesh/heddle/sidecar/envoy"
+	"github.com/heddle-mesh/heddle/sidecar/xds"
+)
+
+// mixed are the endpoints of one assignment where they are not all of one
+// identity, so that a caller may be allowed to call some and not others. Such an
+// assignment is narrowed to what its caller may call; all callers who may call
+// the same share one. It is shared by the catalogs in which nothing of it
+// differs.
+type mixed struct {
+	port *mesh.Port
+	// split is true for what the port's route shares connections among.
+	split bool
+	sets  map[mesh.PortKey]*mesh.EndpointSet
+	kinds []kind
+
+	mu sync.Mutex
+	// made are by the kinds that are called; nil stands for what everybody has.
+	made map[string]*xds.Resource
+}
+
+// kind is what endpoints with a sidecar have in common that admit alike.
+type kind struct {
+	identity mesh.Identity
+	port     uint16
+}
+
+// mixedOf finds the assignments whose endpoints are not all of one identity, by
+// name, and takes those from before in which nothing differs.
+func mixedOf(c *Catalog, before map[string]*mixed) map[string]*mixed {
+	out := map[string]*mixed{}
+	add := func(name string, m *mixed) {
+		if old := before[name]; old != nil && old.port == m.port && maps.Equal(old.sets, m.sets) {
+			m = old
+		} else {
+			m.kinds = kindsOf(m.sets)
+		}
+		out[name] = m
+	}
+	for key, set := range c.snapshot.Endpoints {
+		if len(set.Identities) == 0 || len(set.Identities) == 1 && !slices.ContainsFunc(set.Endpoints, isPlain) {
+			continue
+		}
+		if port := portOf(c.snapshot, key); port != nil {
+			add(envoy.Assignment(key), &mixed{port: port, sets: map[mesh.PortKey]*mesh.EndpointSet{key: set}})
+		}
+		for _, root := range c.sharing[key] {
+			port := portOf(c.snapshot, root)
+			if port == nil || port.Route == nil || out[envoy.SplitAssignment(root)] != nil {
+				continue
+			}
+			sets := map[mesh.PortKey]*mesh.EndpointSet{}
+			for _, share := range port.Route.Shares {
+				if set := c.snapshot.Endpoints[share.Backend]; set != nil {
+					sets[share.Backend] = set
+				}
+			}
+			add(envoy.SplitAssignment(root), &mixed{port: port, split: true, sets: sets})
+		}
+	}
+	return out
+}
+
+func isPlain(e mesh.Endpoint) bool { return !e.Meshed }
+
+func kindsOf(sets map[mesh.PortKey]*mesh.EndpointSet) []kind {
+	seen := map[kind]struct{}{}
+	for _, set := range sets {
+		for _, e := range set.Endpoints {
+			if e.Meshed {
+				seen[kind{e.Identity, e.Address.Port()}] = struct{}{}
+			}
+		}
+	}
+	return slices.SortedFunc(maps.Keys(seen), func(a, b kind) int {
+		return cmp.Or(a.identity.Compare(b.identity), cmp.Compare(a.port, b.port))
+	})
+}
+
+// narrowed returns the assignment without the endpoints that the client may not
+// call at all, nil if there are none such, or no others: then the answer is
+// the callee's, which says why.
+func (c *Catalog) narrowed(client xds.Client, name string) *xds.Resource {
+	m := c.mixed[name]
+	if m == nil {
+		return nil
+	}
+	caller := mesh.Identity{Namespace: client.Namespace, ServiceAccount: client.ServiceAccount}
+	callable := make(map[kind]bool, len(m.kinds))
+	called := make([]byte, len(m.kinds))
+	for i, k := range m.kinds {
+		if policyOf(c.snapshot, k.identity).Admits(caller, k.port) {
+			callable[k], called[i] = true, 1
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	made, ok := m.made[string(called)]
+	if !ok {
+		made = m.narrow(name, callable)
+		if m.made == nil {
+			m.made = map[string]*xds.Resource{}
+		}
+		m.made[string(called)] = made
+	}
+	return made
+}
+
+func (m *mixed) narrow(name string, callable map[kind]bool) *xds.Resource {
+	sets, fewer := map[mesh.PortKey]*mesh.EndpointSet{}, false
+	for key, set := range m.sets {
+		sets[key] = set
+		kept := slices.DeleteFunc(slices.Clone(set.Endpoints), func(e mesh.Endpoint) bool {
+			return e.Meshed && !callable[kind{e.Identity, e.Address.Port()}]
+		})
+		if len(kept) > 0 && len(kept) < len(set.Endpoints) {
+			sets[key], fewer = &mesh.EndpointSet{Key: key, Endpoints: kept}, true
+		}
+	}
+	if !fewer {
+		return nil
+	}
+	var assignment *endpointv3.ClusterLoadAssignment
+	if m.split {
+		assignment = endpoints.Split(m.port, sets)
+	} else {
+		assignment = endpoints.Assignment(m.port.Key, sets[m.port.Key])
+	}
+	resource, err := xds.NewResource(name, "Service "+m.port.Key.Service.String(), assignment)
+	if err != nil {
+		return nil
+	}
+	return resource
+}
+
+// narrowsOtherwise is true if some client may have another assignment of the
+// name than before although everybody's is the same.
+func (c *Catalog) narrowsOtherwise(before *Catalog, name string) bool {
+	m, old := c.mixed[name], before.mixed[name]
+	if m != old {
+		return true
+	}
+	return m != nil && slices.ContainsFunc(m.kinds, func(k kind) bool {
+		return !samePolicy(before.snapshot, c.snapshot, k.identity)
+	})
+}
