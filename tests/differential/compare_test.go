@@ -110,8 +110,11 @@ func covers(m mesh.HTTPMatch, r explain.Request, path string) bool {
 // show is a request in one line.
 func show(r explain.Request) string {
 	to := r.Address.String()
-	if r.To != (mesh.PortKey{}) {
+	switch {
+	case r.To != (mesh.PortKey{}):
 		to = r.To.String()
+	case !r.Address.IsValid():
+		to = "the pod"
 	}
 	protocol := [...]string{"HTTP/1.1", "HTTP/2", "TCP"}[r.Protocol]
 	text := fmt.Sprintf("%s -> %s %s", r.From, to, protocol)

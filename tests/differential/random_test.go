@@ -17,8 +17,7 @@ import (
 )
 
 // TestRandom draws meshes, policies and requests: 2,000 decisions, or 100,000
-// with HEDDLE_LONG=1. A failure is shrunk to the
-// smallest that still fails.
+// with HEDDLE_LONG=1. A failure is shrunk to the smallest that still fails.
 func TestRandom(t *testing.T) {
 	meshes, requests := 40, 50
 	if os.Getenv("HEDDLE_LONG") != "" {
