@@ -44,6 +44,7 @@ type operator struct {
 // nothing it asks for is refused.
 func TestOperator(t *testing.T) {
 	c := installed(t)
+	broken := c.storeBroken(t)
 	o := startOperator(t, c)
 	t.Run("running", func(t *testing.T) {
 		for name, test := range map[string]func(*testing.T, *operator){
@@ -55,6 +56,8 @@ func TestOperator(t *testing.T) {
 			"keeps the roots in namespaces":      testRoots,
 			"converts older versions":            testOlderVersions,
 			"tells of what no schema can see":    testFindings,
+			"refuses what can never work":        testValidation,
+			"lets what was broken be mended":     broken.test,
 			"releases step by step":              testRelease,
 			"serves pods that show a good token": testDelivery,
 		} {
@@ -68,6 +71,7 @@ func TestOperator(t *testing.T) {
 	t.Run("stopped", func(t *testing.T) {
 		t.Run("what it asked for", func(t *testing.T) { testRightsInUse(t, c) })
 		t.Run("meshed pods wait", func(t *testing.T) { testFailsClosed(t, c) })
+		t.Run("nobody waits to write", func(t *testing.T) { testNothingIsJudged(t, c) })
 	})
 }
 

@@ -50,6 +50,7 @@ func TestBadObjectsAreRefusedByTheirField(t *testing.T) {
 			"a path that is a list":  {`{matches: [{name: m, pathRegex: [/a]}]}`, "spec.matches[0].pathRegex"},
 			"an empty name":          {`{matches: [{name: a}, {name: ""}]}`, "spec.matches[1].name"},
 			"a misspelt field":       {`{matches: [{name: m, pathregex: /a}]}`, "spec.matches[0].pathregex"},
+			"a name twice":           {`{matches: [{name: a, pathRegex: /a}, {name: a, pathRegex: /b}]}`, "spec.matches"},
 		},
 		"TCPRoute": {
 			"port 0":                  {`{matches: {ports: [80, 0]}}`, "spec.matches.ports[1]"},
@@ -84,6 +85,8 @@ func TestBadObjectsAreRefusedByTheirField(t *testing.T) {
 			"too short a deadline":       {`{targetRef: {name: a}, service: {port: 80}, progressDeadlineSeconds: 9}`, "spec.progressDeadlineSeconds"},
 			"an empty target":            {`{targetRef: {name: ""}, service: {port: 80}}`, "spec.targetRef.name"},
 			"another API of the target":  {`{targetRef: {apiVersion: apps/v1beta1, name: a}, service: {port: 80}}`, "spec.targetRef.apiVersion"},
+			"a Service named as a host":  {`{targetRef: {name: a}, service: {name: a.b, port: 80}}`, "spec.service.name"},
+			"a target with a dot":        {`{targetRef: {name: a.b}, service: {port: 80}}`, "spec.service.name"},
 			"a field of Flagger's":       {`{targetRef: {name: a}, service: {port: 80}, analysis: {stepWeight: 10}}`, "spec.analysis.stepWeight"},
 		},
 	} {

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -145,9 +146,9 @@ func (r rollout) shares(want string) {
 
 // testFindings has the operator say what the API server let pass.
 func testFindings(t *testing.T, o *operator) {
+	t.Run("the mesh's own", func(t *testing.T) { testMeshConfig(t, o) })
 	namespace := o.namespace(t, nil)
 	for _, tc := range []struct{ kind, spec, condition, reason, message string }{
-		{"HTTPRouteGroup", `{matches: [{name: m, pathRegex: (}]}`, heddlev1alpha1.ConditionAccepted, heddlev1alpha1.ReasonInvalidRegex, "spec.matches[0] (m): pathRegex: "},
 		{"TrafficSplit", `{service: none, backends: [{service: none-v1, weight: 1}]}`, heddlev1alpha1.ConditionResolvedRefs, heddlev1alpha1.ReasonServiceNotFound, "spec.service: there is no Service " + namespace + "/none"},
 		{"TrafficTarget", `{destination: {kind: ServiceAccount, name: a, namespace: elsewhere}, sources: [], rules: []}`, heddlev1alpha1.ConditionAccepted, heddlev1alpha1.ReasonCrossNamespaceDestination, "spec.destination.namespace: "},
 		{"UDPRoute", `{matches: {ports: [53]}}`, heddlev1alpha1.ConditionAccepted, heddlev1alpha1.ReasonUnsupported, "kind: UDP passes the mesh by"},
@@ -172,5 +173,23 @@ func testFindings(t *testing.T, o *operator) {
 			t.Errorf("%s: spec (-want +got):\n%s", tc.kind, diff)
 		}
 		o.event(t, namespace, tc.reason)
+	}
+}
+
+// The MeshConfig that counts is told so.
+func testMeshConfig(t *testing.T, o *operator) {
+	config := manifest(t, "", `{apiVersion: heddle.dev/v1alpha1, kind: MeshConfig, spec: {}}`)
+	o.create(t, config)
+	await(t, "it counts", func(ctx context.Context) error {
+		if err := o.client.Get(ctx, client.ObjectKeyFromObject(config), config); err != nil {
+			return err
+		}
+		if !meta.IsStatusConditionTrue(conditionsOf(t, config), heddlev1alpha1.ConditionAccepted) {
+			return fmt.Errorf("status %v", config.Object["status"])
+		}
+		return nil
+	})
+	if err := o.client.Delete(t.Context(), config); err != nil {
+		t.Error(err)
 	}
 }

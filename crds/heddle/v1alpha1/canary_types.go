@@ -39,6 +39,8 @@ type Canary struct {
 }
 
 // CanarySpec says what is released and how.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.service.name) || !self.targetRef.name.contains('.')",fieldPath=".service.name",message="no Service can have the target's name; name the Service"
 type CanarySpec struct {
 	// TargetRef names the Deployment, in the namespace of the Canary.
 	// +required
@@ -93,6 +95,7 @@ type CanaryService struct {
 	// Name of the root service; the name of the target by default.
 	// +optional
 	// +kubebuilder:validation:MaxLength=55
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`
 	Name string `json:"name,omitempty"`
 	// Port that clients call.
 	// +required

@@ -24,6 +24,7 @@ type HTTPRouteGroup struct {
 	// +required
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=128
+	// +kubebuilder:validation:XValidation:rule="self.all(m, self.exists_one(n, n.name == m.name))",message="every match needs a name of its own"
 	Matches []HTTPMatch `json:"matches"`
 
 	// Status is what Heddle made of it.

@@ -37,6 +37,7 @@ type HTTPRouteGroupSpec struct {
 	// +required
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=128
+	// +kubebuilder:validation:XValidation:rule="self.all(m, self.exists_one(n, n.name == m.name))",message="every match needs a name of its own"
 	Matches []HTTPMatch `json:"matches"`
 }
 
