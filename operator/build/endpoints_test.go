@@ -199,7 +199,9 @@ func TestEndpoints(t *testing.T) {
 				s.Ports = []discoveryv1.EndpointPort{
 					{Port: ptr[int32](1), Protocol: ptr(corev1.ProtocolUDP)},
 					{Port: ptr[int32](2), Name: ptr("other")},
-					{Port: nil}, {Port: ptr[int32](0)}, {Port: ptr[int32](65536)},
+					{Port: nil},
+					{Port: ptr[int32](0)},
+					{Port: ptr[int32](65536)},
 					{Port: ptr[int32](3), Name: ptr(""), Protocol: ptr(corev1.ProtocolTCP)},
 				}
 				return s

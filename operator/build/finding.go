@@ -14,12 +14,12 @@ import (
 // problems gathers what is wrong with one object. The first reason stands for
 // all of them.
 type problems struct {
-	reason   string
-	messages []string
-	said     map[string]bool
+	reason string
+	all    []mesh.Problem
+	said   map[string]bool
 }
 
-func (p *problems) add(reason, format string, args ...any) {
+func (p *problems) addf(reason, format string, args ...any) {
 	p.reason = cmp.Or(p.reason, reason)
 	message := fmt.Sprintf(format, args...)
 	if p.said[message] {
@@ -29,7 +29,7 @@ func (p *problems) add(reason, format string, args ...any) {
 		p.said = map[string]bool{}
 	}
 	p.said[message] = true
-	p.messages = append(p.messages, message)
+	p.all = append(p.all, mesh.Problem{Reason: reason, Message: message})
 }
 
 // told sorts what is to be said of an object by itself: what keeps it from being
@@ -39,12 +39,20 @@ func told(result validate.Result) (wrong, refs problems) {
 		switch {
 		case p.Reason == "": // a warning to its author, and no more
 		case p.Ref:
-			refs.add(p.Reason, "%s", p)
+			refs.addf(p.Reason, "%s", p)
 		default:
-			wrong.add(p.Reason, "%s", p)
+			wrong.addf(p.Reason, "%s", p)
 		}
 	}
 	return wrong, refs
+}
+
+func (p *problems) message() string {
+	messages := make([]string, 0, len(p.all))
+	for _, problem := range p.all {
+		messages = append(messages, problem.Message)
+	}
+	return strings.Join(messages, "; ")
 }
 
 // accepted states that the object is part of the mesh's configuration, or
@@ -53,7 +61,9 @@ func (p *problems) accepted(ref mesh.ObjectRef) mesh.Finding {
 	if p.reason == "" {
 		return accepted(ref)
 	}
-	return refused(ref, p.reason, strings.Join(p.messages, "; "))
+	return mesh.Finding{
+		Object: ref, Type: heddlev1alpha1.ConditionAccepted, Reason: p.reason, Message: p.message(), Problems: p.all,
+	}
 }
 
 // resolvedRefs states that everything the object refers to exists, or what
@@ -61,7 +71,7 @@ func (p *problems) accepted(ref mesh.ObjectRef) mesh.Finding {
 func (p *problems) resolvedRefs(ref mesh.ObjectRef) mesh.Finding {
 	finding := mesh.Finding{
 		Object: ref, Type: heddlev1alpha1.ConditionResolvedRefs, OK: p.reason == "",
-		Reason: p.reason, Message: strings.Join(p.messages, "; "),
+		Reason: p.reason, Message: p.message(), Problems: p.all,
 	}
 	if finding.OK {
 		finding.Reason, finding.Message = heddlev1alpha1.ReasonResolvedRefs, "everything it refers to exists"

@@ -94,19 +94,19 @@ func resolveRules(target *accessv1alpha3.TrafficTarget, routes routes, refs *pro
 			wantHTTP = true
 			matches, ok := routes.http[key]
 			if !ok {
-				refs.add(heddlev1alpha1.ReasonRouteNotFound, "spec.rules[%d]: there is no HTTPRouteGroup %s; create it", i, key)
+				refs.addf(heddlev1alpha1.ReasonRouteNotFound, "spec.rules[%d]: there is no HTTPRouteGroup %s; create it", i, key)
 				continue
 			}
 			found, missing := pick(matches, rule.Matches)
 			grant.HTTP = append(grant.HTTP, found...)
 			for _, name := range missing {
-				refs.add(heddlev1alpha1.ReasonMatchNotFound, "spec.rules[%d].matches: HTTPRouteGroup %s has no usable match %q", i, key, name)
+				refs.addf(heddlev1alpha1.ReasonMatchNotFound, "spec.rules[%d].matches: HTTPRouteGroup %s has no usable match %q", i, key, name)
 			}
 		case accessv1alpha3.KindTCPRoute:
 			wantTCP = true
 			ports, every, ok := routes.portsOf(target.Namespace, rule.Name)
 			if !ok {
-				refs.add(heddlev1alpha1.ReasonRouteNotFound, "spec.rules[%d]: there is no TCPRoute %s; create it", i, key)
+				refs.addf(heddlev1alpha1.ReasonRouteNotFound, "spec.rules[%d]: there is no TCPRoute %s; create it", i, key)
 				continue
 			}
 			anyPort = anyPort || every

@@ -38,7 +38,7 @@ func (b *builder) routes() routes {
 				usable = append(usable, match)
 			}
 			for _, p := range judged.Errors {
-				wrong.add(p.Reason, "%s; the match holds for no request", p)
+				wrong.addf(p.Reason, "%s; the match holds for no request", p)
 			}
 		}
 		out.http[group.Namespace+"/"+group.Name] = usable

@@ -33,22 +33,22 @@ func (b *builder) share(split *splitv1alpha4.TrafficSplit, port *mesh.Port, refs
 func (b *builder) backend(key mesh.PortKey, root mesh.Protocol, weighs bool, refs *problems) (found, missing bool) {
 	service := b.snapshot.Services[key.Service]
 	if service == nil {
-		refs.add(heddlev1alpha1.ReasonBackendNotFound,
+		refs.addf(heddlev1alpha1.ReasonBackendNotFound,
 			"spec.backends: there is no Service %s with a TCP port, %s; create it", key.Service, lost(root, weighs, 500))
 		return true, true
 	}
 	at := slices.IndexFunc(service.Ports, func(p *mesh.Port) bool { return p.Number == key.Port })
 	switch {
 	case at < 0:
-		refs.add(heddlev1alpha1.ReasonPortMismatch,
+		refs.addf(heddlev1alpha1.ReasonPortMismatch,
 			"spec.backends: Service %s has no port %d, so it gets nothing of that port", key.Service, key.Port)
 		return false, false
 	case service.Ports[at].Protocol == mesh.ProtocolTCP && root != mesh.ProtocolTCP:
-		refs.add(heddlev1alpha1.ReasonPortMismatch,
+		refs.addf(heddlev1alpha1.ReasonPortMismatch,
 			"spec.backends: port %d of Service %s is TCP and takes no requests, %s; set its appProtocol to http", key.Port, key.Service, lost(root, weighs, 500))
 		return true, true
 	case b.snapshot.Endpoints[key] == nil && weighs:
-		refs.add(heddlev1alpha1.ReasonBackendNoEndpoints,
+		refs.addf(heddlev1alpha1.ReasonBackendNoEndpoints,
 			"spec.backends: nothing is ready behind port %d of Service %s, %s; start a pod that its selector finds", key.Port, key.Service, lost(root, weighs, 503))
 	}
 	return true, false

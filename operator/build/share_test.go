@@ -37,9 +37,11 @@ func TestABackendWithoutEndpointsKeepsItsShare(t *testing.T) {
 		slices []*discoveryv1.EndpointSlice
 		says   say
 	}{
-		"nothing is ready": {split("s", "v1=1"), nil, say{"!ResolvedRefs BackendNoEndpoints",
+		"nothing is ready": {split("s", "v1=1"), nil, say{
+			"!ResolvedRefs BackendNoEndpoints",
 			"nothing is ready behind port 80 of Service shop/v1, its share of the requests is answered with 503; start a pod that its selector finds; " +
-				"spec.backends: nothing is ready behind port 81 of Service shop/v1, its share of the connections is closed"}},
+				"spec.backends: nothing is ready behind port 81 of Service shop/v1, its share of the connections is closed",
+		}},
 		"its share is nothing":  {split("s", "v1=0", "web=1"), backing(web), complete},
 		"one is ready":          {split("s", "v1=1"), ready, complete},
 		"one is ready to drain": {split("s", "v1=1"), onlyDraining(ready), complete},

@@ -72,11 +72,11 @@ func (r routes) described(split *splitv1alpha4.TrafficSplit, refs *problems) (ma
 		found, ok := r.http[split.Namespace+"/"+match.Name]
 		switch {
 		case !ok:
-			refs.add(heddlev1alpha1.ReasonRouteNotFound,
+			refs.addf(heddlev1alpha1.ReasonRouteNotFound,
 				"spec.matches[%d]: there is no HTTPRouteGroup %s/%s, which matches nothing; create it", i, split.Namespace, match.Name)
 			continue
 		case len(found) == 0:
-			refs.add(heddlev1alpha1.ReasonMatchNotFound,
+			refs.addf(heddlev1alpha1.ReasonMatchNotFound,
 				"spec.matches[%d]: HTTPRouteGroup %s/%s has no usable match and matches nothing", i, split.Namespace, match.Name)
 		}
 		matches = append(matches, found...)
@@ -91,7 +91,7 @@ func (b *builder) route(split *splitv1alpha4.TrafficSplit, route *mesh.Route, us
 	rootKey := mesh.ServiceKey{Namespace: split.Namespace, Name: split.Spec.Service}
 	root := b.snapshot.Services[rootKey]
 	if root == nil {
-		refs.add(heddlev1alpha1.ReasonServiceNotFound, "spec.service: there is no Service %s with a TCP port; create it or name another", rootKey)
+		refs.addf(heddlev1alpha1.ReasonServiceNotFound, "spec.service: there is no Service %s with a TCP port; create it or name another", rootKey)
 		return
 	}
 	byMatch := len(split.Spec.Matches) > 0
@@ -100,7 +100,7 @@ func (b *builder) route(split *splitv1alpha4.TrafficSplit, route *mesh.Route, us
 		with := *port
 		routed = append(routed, &with)
 		if byMatch && port.Protocol == mesh.ProtocolTCP {
-			refs.add(heddlev1alpha1.ReasonPortMismatch,
+			refs.addf(heddlev1alpha1.ReasonPortMismatch,
 				"spec.matches: port %d of Service %s is TCP, and connections match nothing", port.Number, rootKey)
 			continue
 		}

@@ -57,7 +57,8 @@ func TestConnectionsToASplitGoToAllBackends(t *testing.T) {
 			func(s *mesh.Snapshot) {
 				addEndpoints(s, v1Key, mesh.Endpoint{Address: netip.MustParseAddrPort("10.244.0.23:5432"), Meshed: true, Identity: v1ID})
 			},
-			[]string{"shop/db-v1/5432", "split/shop/db/5432"}, false, split(v1ID, v2ID),
+			[]string{"shop/db-v1/5432", "split/shop/db/5432"},
+			false, split(v1ID, v2ID),
 		},
 		"who stands behind a backend": {
 			func(s *mesh.Snapshot) {
@@ -72,7 +73,9 @@ func TestConnectionsToASplitGoToAllBackends(t *testing.T) {
 			func(s *mesh.Snapshot) { share(s, mesh.Share{Backend: v1Key}) }, []string{"split/shop/db/5432"}, true, split(),
 		},
 		"no split any more": {
-			func(s *mesh.Snapshot) { addService(s, dbKey, mesh.ProtocolTCP, "10.96.0.9") }, []string{"split/shop/db/5432"}, true,
+			func(s *mesh.Snapshot) { addService(s, dbKey, mesh.ProtocolTCP, "10.96.0.9") },
+			[]string{"split/shop/db/5432"},
+			true,
 			envoy.PortCluster(name, false, dbKey, nil, trustDomain),
 		},
 		"endpoints of a port that has no share": {

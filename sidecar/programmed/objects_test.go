@@ -43,7 +43,7 @@ func TestObjects(t *testing.T) {
 			Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("fd00::1")},
 			Ports:     []*mesh.Port{{Key: mesh.PortKey{Service: port.Service, Port: 79}, Number: 79}, {Key: port, Number: 80}},
 		}},
-		Pods:     map[mesh.PodKey]*mesh.Pod{{Name: "a"}: pod("a", true), {Name: "b"}: pod("b", true), {Name: "c"}: pod("c", false)},
+		Pods: map[mesh.PodKey]*mesh.Pod{{Name: "a"}: pod("a", true), {Name: "b"}: pod("b", true), {Name: "c"}: pod("c", false)},
 		Uses: map[mesh.ObjectRef]mesh.Use{
 			shared: {Ports: []mesh.PortKey{port}}, zero: {Ports: []mesh.PortKey{port}}, access: {Identities: []mesh.Identity{id}},
 		},

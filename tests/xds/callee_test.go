@@ -205,6 +205,7 @@ func (s *sidecar) upgrade(to string) connected {
 	if err != nil || response.StatusCode != http.StatusSwitchingProtocols {
 		s.t.Fatalf("upgrade: %v, %+v", err, response)
 	}
+	_ = response.Body.Close() // there is none, the connection stays
 	line, _ := c.read.ReadString('\n')
 	c.by = strings.TrimSpace(line)
 	return c

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	specsv1alpha4 "github.com/heddle-mesh/heddle/crds/smi/specs/v1alpha4"
 	"github.com/heddle-mesh/heddle/operator/build"
 )
@@ -275,7 +277,9 @@ func TestWebSocketsAreShared(t *testing.T) {
 		t.Errorf("of 40, %d are v1's and %d v2's; there are %d kinds", len(open["v1"]), len(open["v2"]), len(open))
 	}
 	s.become(callees(split("s", "v1=0", "v2=1")))
-	s.eventually("all to v2", func() bool { return s.upgrade(webIP+":80").by == "v2" && s.upgrade(webIP+":80").by == "v2" })
+	s.eventually("all to v2", func() bool {
+		return cmp.Equal(map[string]int{"v2": 4}, tally(4, func() string { return s.upgrade(webIP + ":80").by }))
+	})
 	for by, all := range open {
 		for _, c := range all {
 			if err := c.echoes("still there"); err != nil {
