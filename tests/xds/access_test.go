@@ -88,7 +88,7 @@ func built(config heddlev1alpha1.MeshConfigSpec, objects build.Objects) *mesh.Sn
 	return snapshot
 }
 
-func in2(namespace, account string) accessv1alpha3.IdentityBindingSubject {
+func serviceAccount(namespace, account string) accessv1alpha3.IdentityBindingSubject {
 	return accessv1alpha3.IdentityBindingSubject{Kind: accessv1alpha3.KindServiceAccount, Namespace: namespace, Name: account}
 }
 
@@ -118,14 +118,14 @@ func targets() build.Objects {
 		}}}},
 		TCPRoutes: []*specsv1alpha4.TCPRoute{{ObjectMeta: named("web"), Spec: ports(portHTTP)}, {ObjectMeta: named("db"), Spec: ports(portTCP)}},
 		TrafficTargets: []*accessv1alpha3.TrafficTarget{
-			allows("all-matches", in2("shop", "editor"), "HTTPRouteGroup/items"),
-			allows("one-match", in2("", "client"), "HTTPRouteGroup/items/read"),
-			allows("named-alike", in2("front", "client"), "TCPRoute/db"),
-			allows("port", in2("shop", "all"), "TCPRoute/web"),
-			allows("port-and-match", in2("shop", "both"), "TCPRoute/web", "HTTPRouteGroup/items/read"),
-			allows("nothing", in2("shop", "none")),
-			allows("missing", in2("shop", "missing"), "HTTPRouteGroup/items/read", "TCPRoute/nowhere"),
-			allows("udp", in2("shop", "udp"), "UDPRoute/dns"),
+			allows("all-matches", serviceAccount("shop", "editor"), "HTTPRouteGroup/items"),
+			allows("one-match", serviceAccount("", "client"), "HTTPRouteGroup/items/read"),
+			allows("named-alike", serviceAccount("front", "client"), "TCPRoute/db"),
+			allows("port", serviceAccount("shop", "all"), "TCPRoute/web"),
+			allows("port-and-match", serviceAccount("shop", "both"), "TCPRoute/web", "HTTPRouteGroup/items/read"),
+			allows("nothing", serviceAccount("shop", "none")),
+			allows("missing", serviceAccount("shop", "missing"), "HTTPRouteGroup/items/read", "TCPRoute/nowhere"),
+			allows("udp", serviceAccount("shop", "udp"), "UDPRoute/dns"),
 		},
 	}
 }

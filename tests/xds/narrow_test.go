@@ -1,6 +1,7 @@
 package xds_test
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -45,9 +46,9 @@ func mixedService(bothOpen bool) build.Objects {
 		slice.Endpoints = append(slice.Endpoints, discoveryv1.Endpoint{
 			Addresses: []string{address}, TargetRef: &corev1.ObjectReference{Kind: "Pod", Namespace: "shop", Name: name, UID: types.UID(name)},
 		})
-		target := allows(account, in2("shop", "nobody"), "TCPRoute/any")
+		target := allows(account, serviceAccount("shop", "nobody"), "TCPRoute/any")
 		if bothOpen || account == "blue" {
-			target = allows(account, in2("shop", "cart"), "TCPRoute/any")
+			target = allows(account, serviceAccount("shop", "cart"), "TCPRoute/any")
 		}
 		target.Spec.Destination = accessv1alpha3.IdentityBindingSubject{Kind: accessv1alpha3.KindServiceAccount, Name: account}
 		objects.TrafficTargets = append(objects.TrafficTargets, target)
@@ -97,7 +98,10 @@ func (s *sidecar) answers(n int) map[string]int {
 			out[err.Error()]++
 			continue
 		}
-		client := &http.Client{Transport: &http.Transport{Dial: func(string, string) (net.Conn, error) { return conn, nil }, DisableKeepAlives: true}, Timeout: deadline}
+		client := &http.Client{Timeout: deadline, Transport: &http.Transport{
+			DialContext:       func(context.Context, string, string) (net.Conn, error) { return conn, nil },
+			DisableKeepAlives: true,
+		}}
 		request, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, "http://mixed/", http.NoBody)
 		if err != nil {
 			s.t.Fatal(err)
