@@ -222,6 +222,33 @@ func TestTargetsOfOneDestinationAddUp(t *testing.T) {
 	}
 }
 
+// TestAccountsNamedAlike: a name means nothing without its namespace, neither
+// a destination's nor a source's.
+func TestAccountsNamedAlike(t *testing.T) {
+	t.Parallel()
+	elsewhere := target("t", byTCP("any"))
+	elsewhere.Namespace = "bank"
+	route := tcpRoute("any")
+	route.Namespace = "bank"
+	webOfBank := pod("web-1", "web", "10.1.0.2")
+	webOfBank.Namespace = "bank"
+	snapshot, _ := built(t, Objects{
+		Pods:           []*corev1.Pod{pod("web-1", "web", "10.1.0.1"), webOfBank},
+		TrafficTargets: []*accessv1alpha3.TrafficTarget{elsewhere},
+		TCPRoutes:      []*specsv1alpha4.TCPRoute{route},
+	})
+	ofBank := mesh.Identity{Namespace: "bank", ServiceAccount: "web"}
+	want := map[mesh.Identity]*mesh.Policy{
+		identity("web"): {Destination: identity("web")},
+		ofBank: {Destination: ofBank, Closed: true, Grants: []mesh.Grant{
+			{Origin: "TrafficTarget bank/t", Sources: []mesh.Identity{{Namespace: "bank", ServiceAccount: "client"}}},
+		}},
+	}
+	if diff := cmp.Diff(want, snapshot.Policies); diff != "" {
+		t.Errorf("policies (-want +got):\n%s", diff)
+	}
+}
+
 func TestAccessModes(t *testing.T) {
 	t.Parallel()
 	config := func(mode heddlev1alpha1.AccessMode) *heddlev1alpha1.MeshConfig {

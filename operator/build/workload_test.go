@@ -224,6 +224,12 @@ func TestVariants(t *testing.T) {
 		"another owner":        {pod("web-0", "web", "", owned), pod("web-1", "web", ""), false},
 		"another probe":        {pod("web-0", "web", "", owned, probed("/a", 80)), pod("web-1", "web", "", owned, probed("/b", 80)), false},
 		"another probe's port": {pod("web-0", "web", "", owned, probed("/a", 80)), pod("web-1", "web", "", owned, probed("/a", 81)), false},
+		"a probe over TLS": {
+			pod("web-0", "web", "", owned, probed("/a", 80)),
+			pod("web-1", "web", "", owned, probed("/a", 80), func(p *corev1.Pod) {
+				p.Spec.Containers[1].LivenessProbe.HTTPGet.Scheme = corev1.URISchemeHTTPS
+			}), false,
+		},
 		"one probe that reads like two": {
 			pod("web-0", "web", "", owned, probed("/a?x", 80), probed("/b", 80)),
 			pod("web-1", "web", "", owned, probed("/a?x GET} {80 /b", 80)), false,
