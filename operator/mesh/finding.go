@@ -11,6 +11,9 @@ type Finding struct {
 	// Reason is a CamelCase word; Message names the field and the remedy.
 	Reason  string
 	Message string
+	// Problems are what the message is made of, each by itself; empty if there
+	// is but one thing to say.
+	Problems []Problem
 }
 
 // ObjectRef names a Kubernetes object.
@@ -30,3 +33,6 @@ func (r ObjectRef) String() string {
 	}
 	return r.Kind + " " + r.Namespace + "/" + r.Name
 }
+
+// Problem is one of several things that are wrong with an object.
+type Problem struct{ Reason, Message string }
