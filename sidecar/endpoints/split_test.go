@@ -76,6 +76,37 @@ func TestSplitGolden(t *testing.T) {
 	}
 }
 
+// Numbers of endpoints that have nothing in common make parts that 64 bits don't
+// hold evenly.
+func TestASplitOfOddNumbersKeepsShares(t *testing.T) {
+	t.Parallel()
+	route, sets, want := &mesh.Route{}, map[mesh.PortKey]*mesh.EndpointSet{}, 0
+	for i, n := range []int{101, 103, 107, 109, 113, 127, 131} {
+		share := mesh.Share{Backend: portKey(string(rune('a' + i))), Weight: math.MaxUint32 / 7}
+		set := &mesh.EndpointSet{}
+		for e := range n {
+			set.Endpoints = append(set.Endpoints, mesh.Endpoint{Address: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i), byte(e)}), 1)})
+		}
+		route.Shares, sets[share.Backend] = append(route.Shares, share), set
+		want += n
+	}
+	all := Split(&mesh.Port{Route: route}, sets).GetEndpoints()[0].GetLbEndpoints()
+	if len(all) != want {
+		t.Fatalf("%d endpoints, want %d", len(all), want)
+	}
+	got, sum := map[byte]float64{}, 0.0
+	for _, e := range all {
+		weight := float64(e.GetLoadBalancingWeight().GetValue())
+		got[netip.MustParseAddr(e.GetEndpoint().GetAddress().GetSocketAddress().GetAddress()).As4()[2]] += weight
+		sum += weight
+	}
+	for i, weight := range got {
+		if share := weight / sum; math.Abs(share-1.0/7) > 1e-6 {
+			t.Errorf("backend %d gets %g", i, share)
+		}
+	}
+}
+
 // Whatever the weights and however many endpoints are behind each backend, a
 // backend gets its share of connections, up to what 32 bits can tell apart.
 func TestASplitKeepsShares(t *testing.T) {
