@@ -82,7 +82,7 @@ func TestASplitOfOddNumbersKeepsShares(t *testing.T) {
 	t.Parallel()
 	route, sets, want := &mesh.Route{}, map[mesh.PortKey]*mesh.EndpointSet{}, 0
 	for i, n := range []int{101, 103, 107, 109, 113, 127, 131} {
-		share := mesh.Share{Backend: portKey(string(rune('a' + i))), Weight: math.MaxUint32 / 7}
+		share := mesh.Share{Backend: portKey(string(rune('a' + i))), Weight: uint32(i+1) * 100_000_000}
 		set := &mesh.EndpointSet{}
 		for e := range n {
 			set.Endpoints = append(set.Endpoints, mesh.Endpoint{Address: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i), byte(e)}), 1)})
@@ -101,7 +101,7 @@ func TestASplitOfOddNumbersKeepsShares(t *testing.T) {
 		sum += weight
 	}
 	for i, weight := range got {
-		if share := weight / sum; math.Abs(share-1.0/7) > 1e-6 {
+		if share := weight / sum; math.Abs(share-float64(i+1)/28) > 1e-6 {
 			t.Errorf("backend %d gets %g", i, share)
 		}
 	}
