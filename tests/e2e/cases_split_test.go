@@ -26,56 +26,56 @@ func (c counts) near(version string, part float64) bool {
 
 func TestCasesOfSplits(t *testing.T) {
 	s := newShop(t)
-	in := func(name string, test func(t *testing.T, s *shop)) {
-		t.Run(name, func(t *testing.T) { test(t, &shop{t: t, namespace: s.namespace}) })
+	in := func(name string, test func(s *shop)) {
+		t.Run(name, func(t *testing.T) { test(&shop{t: t, namespace: s.namespace}) })
 	}
-	in("CaseO1_TheRootsTargetPortIsNotDialled", func(t *testing.T, s *shop) {
+	in("CaseO1_TheRootsTargetPortIsNotDialled", func(s *shop) {
 		s.apply(strings.Replace(service("odd", "app: nobody"), "targetPort: 8080", "targetPort: 9999", 1))
 		s.programmed("odd", "v1alpha4", "{service: odd, backends: [{service: cart-v1, weight: 50}, {service: cart-v2, weight: 50}]}")
 		if c := s.get(2000, "http://odd/"); !c.near("v1", 0.5) || !c.near("v2", 0.5) {
-			t.Errorf("%+v", c)
+			s.t.Errorf("%+v", c)
 		}
 	})
-	in("CaseO2_BackendsKeepTheirOwnNames", func(t *testing.T, s *shop) {
+	in("CaseO2_BackendsKeepTheirOwnNames", func(s *shop) {
 		s.programmed("cart", "v1alpha4", "{service: cart, backends: [{service: cart-v1, weight: 0}, {service: cart-v2, weight: 100}]}")
 		for host, version := range map[string]string{"cart": "v2", "cart-v1": "v1", "cart-v2": "v2"} {
 			for _, form := range []string{host, host + ":80", host + "." + s.namespace + ".svc.cluster.local"} {
 				if c := s.get(20, "http://"+form+"/"); c.ByVersion[version] != 20 {
-					t.Errorf("%s: %+v", form, c)
+					s.t.Errorf("%s: %+v", form, c)
 				}
 			}
 		}
 	})
-	in("CaseO4_AWeightOf0IsNothing", func(t *testing.T, s *shop) {
+	in("CaseO4_AWeightOf0IsNothing", func(s *shop) {
 		for _, weights := range [][2]int{{100, 0}, {50, 50}, {0, 100}} {
 			s.programmed("cart", "v1alpha4", fmt.Sprintf("{service: cart, backends: [{service: cart-v1, weight: %d}, {service: cart-v2, weight: %d}]}", weights[0], weights[1]))
 			c := s.get(2000, "http://cart/")
 			if !c.near("v1", float64(weights[0])/100) || weights[0] == 0 && c.ByVersion["v1"] > 0 || weights[1] == 0 && c.ByVersion["v2"] > 0 {
-				t.Errorf("%v: %+v", weights, c)
+				s.t.Errorf("%v: %+v", weights, c)
 			}
 		}
 	})
-	in("CaseO9_OneBackendOfWeight0IsNotTheRoot", func(t *testing.T, s *shop) {
+	in("CaseO9_OneBackendOfWeight0IsNotTheRoot", func(s *shop) {
 		s.apply("apiVersion: split.smi-spec.io/v1alpha4\nkind: TrafficSplit\nmetadata: {name: cart}\nspec: {service: cart, backends: [{service: cart-v1, weight: 0}]}\n")
 		s.eventually("nothing is answered by an application", func() bool { return s.get(20, "http://cart/").ByCode["503"] == 20 })
 	})
-	in("CaseO11_AWeightLeftOutIs0", func(t *testing.T, s *shop) {
+	in("CaseO11_AWeightLeftOutIs0", func(s *shop) {
 		s.programmed("cart", "v1alpha2", `{"service":"cart","backends":[{"service":"cart-v1"},{"service":"cart-v2","weight":100}]}`)
 		if c := s.get(2000, "http://cart/"); c.ByVersion["v2"] != 2000 {
-			t.Errorf("%+v", c)
+			s.t.Errorf("%+v", c)
 		}
 		const want = `{"backends":[{"service":"cart-v1"},{"service":"cart-v2","weight":100}],"service":"cart"}`
 		if got := s.must("get", "trafficsplits.v1alpha2.split.smi-spec.io", "cart", "-o", "jsonpath={.spec}"); got != want {
-			t.Errorf("stored is %s", got)
+			s.t.Errorf("stored is %s", got)
 		}
 	})
-	in("CaseO13_WeightsBelow0AreRefused", func(t *testing.T, s *shop) {
+	in("CaseO13_WeightsBelow0AreRefused", func(s *shop) {
 		out, err := s.tryApply("apiVersion: split.smi-spec.io/v1alpha4\nkind: TrafficSplit\nmetadata: {name: bad}\nspec: {service: cart, backends: [{service: cart-v1, weight: -200}]}\n")
 		if err == nil || !strings.Contains(out, "spec.backends[0].weight") {
-			t.Errorf("%v: %s", err, out)
+			s.t.Errorf("%v: %s", err, out)
 		}
 	})
-	in("CaseO76_HeadlessServicesAreCalledOverMutualTLS", func(t *testing.T, s *shop) {
+	in("CaseO76_HeadlessServicesAreCalledOverMutualTLS", func(s *shop) {
 		s.must("delete", "trafficsplit", "--all")
 		s.apply(strings.Replace(service("pods", "app: cart, version: v1"), "spec:\n", "spec:\n  clusterIP: None\n", 1))
 		s.must("label", "namespace", s.namespace, "heddle.dev/mtls=Strict")
@@ -85,7 +85,7 @@ func TestCasesOfSplits(t *testing.T) {
 			return s.get(20, "http://"+s.must("get", "pod", "-l", "app=cart,version=v1", "-o", "jsonpath={.items[0].status.podIP}")+":8080/").ByVersion["v1"] == 20
 		})
 	})
-	in("CaseO82_HeadersAsAListOrAMap", func(t *testing.T, s *shop) {
+	in("CaseO82_HeadersAsAListOrAMap", func(s *shop) {
 		for form, headers := range map[string]string{"list": `[{x-team: "a.*"}, {x-role: ops}]`, "map": `{x-team: "a.*", x-role: ops}`} {
 			s.apply(fmt.Sprintf(`apiVersion: specs.smi-spec.io/v1alpha4
 kind: HTTPRouteGroup
@@ -105,7 +105,7 @@ spec:
 				return s.get(10, "-H", "X-Team:a1", "-H", "X-Role:ops", "http://cart/").ByCode["200"] == 10
 			})
 			if got := s.must("get", "httproutegroup", "cart", "-o", "jsonpath={.spec.matches[0].headers}"); strings.HasPrefix(got, "[") != (form == "list") {
-				t.Errorf("the %s is stored as %s", form, got)
+				s.t.Errorf("the %s is stored as %s", form, got)
 			}
 		}
 	})
