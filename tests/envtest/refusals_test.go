@@ -31,7 +31,7 @@ func TestBadObjectsAreRefusedByTheirField(t *testing.T) {
 			"an empty backend":            {`{service: a, backends: [{service: "", weight: 1}]}`, "spec.backends[0].service"},
 			"a misspelt field":            {`{service: a, backends: [{service: b, wieght: 1}]}`, "spec.backends[0].wieght"},
 			"matches of another kind":     {`{service: a, backends: [], matches: [{kind: TCPRoute, name: b}]}`, "spec.matches[0].kind"},
-			"too many backends":           {`{service: a, backends: [` + strings.Repeat("{service: b}, ", 65) + `]}`, "spec.backends"},
+			"too many backends":           {`{service: a, backends: [` + strings.Repeat("{service: b}, ", 4097) + `]}`, "spec.backends"},
 			"the backend of an older SMI": {`{service: a, backends: [{service: b, weight: 500m}]}`, "spec.backends[0].weight"},
 		},
 		"TrafficTarget": {

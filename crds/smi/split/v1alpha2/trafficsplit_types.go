@@ -44,7 +44,7 @@ type TrafficSplitSpec struct {
 	// this version can't say which.
 	// +required
 	// +listType=atomic
-	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:MaxItems=4096
 	Backends []splitv1alpha4.TrafficSplitBackend `json:"backends"`
 }
 

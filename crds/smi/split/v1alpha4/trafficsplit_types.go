@@ -47,7 +47,7 @@ type TrafficSplitSpec struct {
 	// followed further.
 	// +required
 	// +listType=atomic
-	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:MaxItems=4096
 	Backends []TrafficSplitBackend `json:"backends"`
 
 	// Matches limits the split to the requests that one of the named
