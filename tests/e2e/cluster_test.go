@@ -130,10 +130,18 @@ type counts struct {
 // get has web ask the URL a number of times.
 func (s *shop) get(n int, args ...string) counts {
 	s.t.Helper()
-	out := s.must(append([]string{"exec", "deployment/web", "-c", "app", "--", "/shop", "get", "-n", fmt.Sprint(n)}, args...)...)
+	args = append([]string{"-n", s.namespace, "exec", "deployment/web", "-c", "app", "--", "/shop", "get", "-n", fmt.Sprint(n)}, args...)
+	// Only what the client prints: kubectl has things of its own to say.
+	cmd := exec.CommandContext(s.t.Context(), "kubectl", args...)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
 	var c counts
-	if err := json.Unmarshal([]byte(out), &c); err != nil {
-		s.t.Fatalf("%v in %q", err, out)
+	if err == nil {
+		err = json.Unmarshal(out, &c)
+	}
+	if err != nil {
+		s.t.Fatalf("kubectl %s: %v in %q\n%s", strings.Join(args, " "), err, out, &stderr)
 	}
 	return c
 }
