@@ -83,7 +83,7 @@ func (e *explanation) routeOf(port *mesh.Port) *mesh.Route {
 	path, _, _ := strings.Cut(e.request.Target, "?")
 	for _, matched := range port.Matched {
 		for _, m := range matched.Matches {
-			if fails(m, e.request, path) == "" {
+			if fails(m, e.request, path, eachLine) == "" {
 				e.decision.SplitMatch = m.Name
 				return matched
 			}

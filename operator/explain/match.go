@@ -5,7 +5,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/heddle-mesh/heddle/operator/mesh"
 )
@@ -25,7 +24,7 @@ func admits(grant mesh.Grant, r Request, port uint16, path string) (match, why s
 	}
 	var tried []string
 	for _, m := range grant.HTTP {
-		why := fails(m, r, path)
+		why := fails(m, r, path, joined)
 		if why == "" {
 			return m.Name, ""
 		}
@@ -34,8 +33,14 @@ func admits(grant mesh.Grant, r Request, port uint16, path string) (match, why s
 	return "", strings.Join(tried, "; ")
 }
 
+// joined makes the lines of one header one value (RFC 9110, 5.2), so that no
+// line hides behind another. eachLine leaves them apart: one that matches is
+// enough to choose a backend.
+func joined(lines []string) []string   { return []string{strings.Join(lines, ",")} }
+func eachLine(lines []string) []string { return lines }
+
 // fails returns the first condition of the match that does not hold, or "".
-func fails(m mesh.HTTPMatch, r Request, path string) string {
+func fails(m mesh.HTTPMatch, r Request, path string, values func(lines []string) []string) string {
 	if len(m.Methods) > 0 && !slices.Contains(m.Methods, r.Method) {
 		return fmt.Sprintf("method %s is not among %s", r.Method, strings.Join(m.Methods, " "))
 	}
@@ -43,24 +48,30 @@ func fails(m mesh.HTTPMatch, r Request, path string) string {
 		return fmt.Sprintf("path %s does not match %s", path, m.PathRegex)
 	}
 	for _, h := range m.Headers {
-		value, ok := r.header(h.Name)
-		switch {
-		case !ok:
+		lines := r.lines(h.Name)
+		if len(lines) == 0 {
 			return fmt.Sprintf("there is no header %s", h.Name)
-		case !fullMatch(h.Regex, value):
-			return fmt.Sprintf("header %s: %q does not match %s", h.Name, value, h.Regex)
+		}
+		if !slices.ContainsFunc(values(lines), func(value string) bool { return fullMatch(h.Regex, value) }) {
+			return fmt.Sprintf("header %s: %q does not match %s", h.Name, strings.Join(lines, ","), h.Regex)
 		}
 	}
 	return ""
 }
 
-// fullMatch is RE2's: the expression must cover the whole text, and text that
-// is not UTF-8 matches nothing, but for ".*", which stands for anything. An
-// expression that is none matches nothing.
+// fullMatch is RE2's on bytes, as proxies have it: the expression must cover
+// the whole text, and each byte of both is a character. An expression that is
+// none matches nothing.
 func fullMatch(expression, text string) bool {
-	if expression == ".*" && !strings.Contains(text, "\n") {
-		return true
+	re, err := regexp.Compile(`\A(?:` + characters(expression) + `)\z`)
+	return err == nil && re.MatchString(characters(text))
+}
+
+// characters returns the text that has one character for each byte of s.
+func characters(s string) string {
+	out := make([]rune, len(s))
+	for i := range len(s) {
+		out[i] = rune(s[i])
 	}
-	re, err := regexp.Compile(`\A(?:` + expression + `)\z`)
-	return err == nil && utf8.ValidString(text) && re.MatchString(text)
+	return string(out)
 }

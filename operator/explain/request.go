@@ -56,15 +56,14 @@ func (c Caller) String() string {
 // Header is one header line.
 type Header struct{ Name, Value string }
 
-// header returns the value of a header and whether the request has it. Lines
-// of one name are one value, joined by commas (RFC 9110, 5.2). Host and
-// :authority are the same thing.
-func (r Request) header(name string) (string, bool) {
+// lines returns the values of a header, one for each line. Host and :authority
+// are the same thing.
+func (r Request) lines(name string) []string {
 	switch name = strings.ToLower(name); name {
 	case "host", ":authority":
-		return r.Authority, true
+		return []string{r.Authority}
 	case ":method":
-		return r.Method, true
+		return []string{r.Method}
 	}
 	var values []string
 	for _, h := range r.Headers {
@@ -72,5 +71,5 @@ func (r Request) header(name string) (string, bool) {
 			values = append(values, h.Value)
 		}
 	}
-	return strings.Join(values, ","), len(values) > 0
+	return values
 }
