@@ -88,8 +88,10 @@ func (l *lab) components(ctx context.Context) []component {
 		c := component{Name: asked.name, State: "not " + asked.condition}
 		if api {
 			ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-			state, err := output(ctx, l.kubernetes("kubectl"), append([]string{"--kubeconfig", l.kubeconfig(), "-o",
-				`jsonpath={.status.conditions[?(@.type=="` + asked.condition + `")].status}`}, asked.args...)...)
+			state, err := output(ctx, l.kubernetes("kubectl"), append([]string{
+				"--kubeconfig", l.kubeconfig(), "-o",
+				`jsonpath={.status.conditions[?(@.type=="` + asked.condition + `")].status}`,
+			}, asked.args...)...)
 			cancel()
 			if err == nil && state == "True" {
 				c.OK, c.State = true, asked.condition
