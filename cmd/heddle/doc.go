@@ -1,7 +1,7 @@
 // Command heddle is what people use to look at a mesh: is it healthy (check),
 // what does each proxy hold (proxy status), what becomes of a request and why
-// (explain), how far is a release (canary get),
-// which versions run (version).
+// (explain), what is wrong with manifests or objects (analyze), how far is a
+// release (canary get), which versions run (version).
 //
 // Installed under the name kubectl-heddle it is a kubectl plugin and takes the
 // same flags as kubectl. Data goes to standard output, talk to standard error.

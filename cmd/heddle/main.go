@@ -70,7 +70,8 @@ func newRoot(argv0 string, streams genericiooptions.IOStreams, connect connector
 	o.flags.AddFlags(cmd.PersistentFlags())
 	cmd.PersistentFlags().StringVar(&o.system, "system-namespace", defaultSystem, "Namespace of the operator")
 	cmd.PersistentFlags().BoolVar(&o.noColor, "no-color", false, "Print without colour (as does NO_COLOR)")
-	cmd.AddCommand(newCheckCommand(o), newProxyCommand(o), newCanaryCommand(o), newExplainCommand(o), newVersionCommand(o))
+	cmd.AddCommand(newCheckCommand(o), newProxyCommand(o), newCanaryCommand(o), newExplainCommand(o), newAnalyzeCommand(o),
+		newVersionCommand(o))
 	return cmd
 }
 
