@@ -30,7 +30,7 @@ func normalise(target string) judged {
 	case strings.Contains(lower, "%00"):
 		return judged{Malformed: "the path has an encoded zero byte"}
 	}
-	resolved := removeDots(strings.ReplaceAll(recode(path), `\`, "/"))
+	resolved := removeDots(strings.ReplaceAll(recode(dropParameters(path)), `\`, "/"))
 	out := judged{Path: mergeSlashes(resolved)}
 	out.Target = out.Path
 	if hasQuery {
@@ -39,20 +39,41 @@ func normalise(target string) judged {
 	if once := decode(out.Path); decode(once) != once {
 		out.Hidden = "the path has a character that is encoded twice"
 	}
+	if slices.ContainsFunc(strings.Split(out.Path, "/"), dotted) {
+		out.Hidden = "the path has a dot segment with parameters, and one of them encoded"
+	}
 	if out.Path == "/" && resolved != "/" {
 		out.Hidden = "the path is nothing but slashes"
 	}
 	return out
 }
 
-// removeDots resolves "." and ".." among the segments, with parameters or
-// without; empty segments are segments, too.
+// dropParameters takes the parameters from dot segments that are plainly
+// written.
+func dropParameters(path string) string {
+	segments := strings.Split(path, "/")
+	for i, segment := range segments {
+		if name, _, ok := strings.Cut(segment, ";"); ok && (name == "." || name == "..") {
+			segments[i] = name
+		}
+	}
+	return strings.Join(segments, "/")
+}
+
+// dotted is true for what an application may take for a dot segment.
+func dotted(segment string) bool {
+	name, _, _ := strings.Cut(decode(segment), ";")
+	return name == "." || name == ".."
+}
+
+// removeDots resolves "." and ".." among the segments; empty segments are
+// segments, too.
 func removeDots(path string) string {
 	segments := strings.Split(strings.TrimPrefix(path, "/"), "/")
 	kept := make([]string, 0, len(segments))
 	for i, segment := range segments {
 		last := i == len(segments)-1
-		switch name, _, _ := strings.Cut(segment, ";"); name {
+		switch segment {
 		case ".":
 		case "..":
 			kept = kept[:max(0, len(kept)-1)]

@@ -27,7 +27,7 @@ type (
 // in a listener that normalises none, until it has drained; and a path of
 // nothing but slashes keeps two of them.
 const ambiguousPath = `(?i).*(\\|//|%2f|%5c|%25[0-9a-f]{2}|%(2[de]|3[0-9]|4[1-9a-f]|5[0-9af]|6[1-9a-f]|7[0-9ae])).*` +
-	`|.*/\.{1,2}(;[^/]*)?(/.*)?`
+	`|.*/\.{1,2}((;|%3b)[^/]*)?(/.*)?`
 
 // httpRBAC compiles a policy for requests: a tree on the caller's SPIFFE id,
 // so that the cost does not grow with the number of callers. Nil means that

@@ -98,6 +98,7 @@ func TestAmbiguousPath(t *testing.T) {
 		"/public/%2E./admin":       true,
 		"/public/..;/admin":        true,
 		"/public/..;v=1/admin":     true,
+		"/public/..%3bv=1/admin":   true,
 		"/public/..%2fadmin":       true,
 		"/public/..%5Cadmin":       true,
 		`/public/..\admin`:         true,
