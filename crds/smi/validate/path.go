@@ -11,16 +11,13 @@ func everyPath(expression string) bool {
 	return slices.Contains([]string{"", ".*", ".+", "/.*", "^.*$", "^/.*", "^/.*$"}, expression)
 }
 
-// neverAPath says why an expression, which is valid, can't match the whole of
-// any path, and what to write; empty if it may.
-func neverAPath(expression string) string {
-	parsed, err := syntax.Parse(expression, syntax.Perl)
+// neverAPath says why an expression can't match the whole of any path, and
+// what to write; empty if it may.
+func neverAPath(re *syntax.Regexp) string {
 	switch {
-	case err != nil || expression == "":
-		return ""
-	case startsElsewhere(parsed):
+	case startsElsewhere(re):
 		return "a path begins with /; begin the expression with it"
-	case needsQuestionMark(parsed):
+	case needsQuestionMark(re):
 		return "the query is no part of the path; leave out the question mark and what follows"
 	}
 	return ""

@@ -29,24 +29,30 @@ const (
 // other bytes, and their numbers Envoy refuses, and with them all the routes
 // that they stand in.
 func Regex(expression string) error {
+	_, err := parsed(expression)
+	return err
+}
+
+// parsed is Regex for who looks further into the expression.
+func parsed(expression string) (*syntax.Regexp, error) {
 	if len(expression) > maxRegex {
-		return fmt.Errorf("longer than %d bytes; divide it among several matches", maxRegex)
+		return nil, fmt.Errorf("longer than %d bytes; divide it among several matches", maxRegex)
 	}
-	parsed, err := syntax.Parse(expression, syntax.Perl)
+	re, err := syntax.Parse(expression, syntax.Perl)
 	var wrong *syntax.Error
 	switch {
 	case errors.As(err, &wrong):
-		return fmt.Errorf("%s in %s; write RE2, which has no look-ahead and no back-references", wrong.Code, quoted(wrong.Expr))
+		return nil, fmt.Errorf("%s in %s; write RE2, which has no look-ahead and no back-references", wrong.Code, quoted(wrong.Expr))
 	case err != nil:
-		return err
+		return nil, err
 	}
 	if part := beyondASCII(expression); part != "" {
-		return fmt.Errorf("%s: proxies compare bytes, so only ASCII can be named; .+ stands for other characters", part)
+		return nil, fmt.Errorf("%s: proxies compare bytes, so only ASCII can be named; .+ stands for other characters", part)
 	}
-	if programSize(parsed) > maxProgram {
-		return errors.New("too costly: repeat large classes less often")
+	if programSize(re) > maxProgram {
+		return nil, errors.New("too costly; repeat large classes less often")
 	}
-	return nil
+	return re, nil
 }
 
 // programSize estimates the instructions that the expression takes: one for

@@ -47,9 +47,9 @@ func (r *Result) match(at *field.Path, m specsv1alpha4.HTTPMatch) {
 	if m.Name == "" {
 		r.refusef(at.Child("name"), nil, heddlev1alpha1.ReasonInvalid, "it is empty; give the match a name of its own")
 	}
-	if err := Regex(m.PathRegex); err != nil {
+	if path, err := parsed(m.PathRegex); err != nil {
 		r.refusef(at.Child("pathRegex"), m.PathRegex, heddlev1alpha1.ReasonInvalidRegex, "%v", err)
-	} else if why := neverAPath(m.PathRegex); why != "" {
+	} else if why := neverAPath(path); why != "" {
 		r.warnf(at.Child("pathRegex"), m.PathRegex, unconditional, "it holds for no request: %s", why)
 	}
 	for i, method := range m.Methods {
