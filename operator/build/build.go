@@ -35,9 +35,9 @@ type Objects struct {
 }
 
 // Build returns the snapshot of the objects and what is to be said about
-// them. Parts equal to prev's are prev's own; prev may be nil.
+// them, which is never nil. Parts equal to prev's are prev's own; prev may be nil.
 func Build(objects Objects, prev *mesh.Snapshot) (*mesh.Snapshot, []mesh.Finding) {
-	b := &builder{objects: objects, snapshot: &mesh.Snapshot{
+	b := &builder{objects: objects, findings: []mesh.Finding{}, snapshot: &mesh.Snapshot{
 		Settings:        settings(objects.MeshConfig),
 		Services:        make(map[mesh.ServiceKey]*mesh.Service, len(objects.Services)),
 		NamespaceAccess: map[string]mesh.Access{},

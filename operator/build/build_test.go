@@ -69,6 +69,15 @@ func replaced[K comparable, V any](now, before map[K]*V) map[K]bool {
 	return out
 }
 
+// TestNothingToSayIsSaid: whoever takes nil for no news would keep the findings
+// about what is gone.
+func TestNothingToSayIsSaid(t *testing.T) {
+	t.Parallel()
+	if _, findings := Build(Objects{}, nil); findings == nil || len(findings) > 0 {
+		t.Errorf("findings = %#v", findings)
+	}
+}
+
 func TestFindingsOnMeshConfigs(t *testing.T) {
 	t.Parallel()
 	config := func(name string) *heddlev1alpha1.MeshConfig {

@@ -267,21 +267,24 @@ func TestSnapshotFollowsTheAPIServer(t *testing.T) {
 	f.reaches("a Service", want)
 
 	split := &splitv1alpha4.TrafficSplit{ObjectMeta: f.meta("cart"), Spec: splitv1alpha4.TrafficSplitSpec{
-		Service: "cart", Backends: []splitv1alpha4.TrafficSplitBackend{{Service: "cart", Weight: 90}, {Service: "cart-v2", Weight: 10}},
+		Service: "cart", Backends: []splitv1alpha4.TrafficSplitBackend{{Service: "cart-v2", Weight: 10}, {Service: "cart", Weight: 90}},
 	}}
 	c.create(t, split)
-	want.Services["cart:80"] = "cart=90 cart-v2=10"
+	want.Services["cart:80"] = "cart-v2=10 cart=90"
 	want.Problems = []string{"TrafficSplit cart: BackendNotFound"}
 	f.reaches("a split before its backend", want)
 
 	c.create(t, v2)
-	want.Services["cart-v2:80"], want.Problems = "", nil
+	want.Services["cart-v2:80"], want.Problems = "", []string{"TrafficSplit cart: BackendNoEndpoints"}
 	f.reaches("the backend", want)
 
 	split.Spec.Backends[0].Weight, split.Spec.Backends[1].Weight = 1, 3
 	f.update(split)
-	want.Services["cart:80"] = "cart=1 cart-v2=3"
+	want.Services["cart:80"] = "cart-v2=1 cart=3"
 	f.reaches("another weight", want)
+	f.remove(split)
+	want.Services["cart:80"], want.Problems = "", nil
+	f.reaches("a split that is gone", want)
 
 	pod := f.meshed("cart-1")
 	c.create(t, pod)
@@ -344,10 +347,10 @@ func TestSnapshotFollowsTheAPIServer(t *testing.T) {
 	delete(want.Endpoints, "cart:80")
 	f.reaches("an endpoint that isn't ready", want)
 
-	// From here on only slices change, and the split's status.
-	split.Status.ObservedGeneration = split.Generation
-	f.must(c.client.Status().Update(t.Context(), split))
-	f.seen(split)
+	// From here on only slices change, and the target's status.
+	target.Status.ObservedGeneration = target.Generation
+	f.must(c.client.Status().Update(t.Context(), target))
+	f.seen(target)
 	slice.Endpoints[0].Conditions.Ready = &yes
 	f.update(slice)
 	want.Endpoints["cart:80"] = "10.1.0.5:8080*"
@@ -369,7 +372,7 @@ func TestSnapshotFollowsTheAPIServer(t *testing.T) {
 	want.Pods = nil
 	f.reaches("a pod that is gone", want)
 
-	f.remove(split, target, group, cart, v2, slice, namespace)
+	f.remove(target, group, cart, v2, slice, namespace)
 	// What a controller does when all in it is deleted.
 	namespace.ResourceVersion, namespace.Spec.Finalizers = "", nil
 	_, err := c.kube.CoreV1().Namespaces().Finalize(t.Context(), namespace, metav1.UpdateOptions{})
