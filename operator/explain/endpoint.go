@@ -22,15 +22,13 @@ func (k kind) compare(o kind) int {
 		cmp.Compare(k.workload.Variant, o.workload.Variant), cmp.Compare(k.port, o.port))
 }
 
-// kinds groups the endpoints that take new requests. One that drains does so
-// only where no other is left.
+// kinds groups the endpoints that take the caller's new requests. One that
+// drains does so only where no other is left.
 func (e *explanation) kinds(set *mesh.EndpointSet) (order []kind, count map[kind]int) {
 	count = map[kind]int{}
-	if set == nil {
-		return nil, count
-	}
+	callable := e.callable(set)
 	for _, state := range []mesh.EndpointState{mesh.EndpointReady, mesh.EndpointDraining} {
-		for _, endpoint := range set.Endpoints {
+		for _, endpoint := range callable {
 			if endpoint.State == state {
 				count[e.kindOf(endpoint)]++
 			}
@@ -44,6 +42,27 @@ func (e *explanation) kinds(set *mesh.EndpointSet) (order []kind, count map[kind
 	}
 	slices.SortFunc(order, kind.compare)
 	return order, count
+}
+
+// callable leaves out the endpoints that the caller may not call at all, where
+// there are others.
+func (e *explanation) callable(set *mesh.EndpointSet) []mesh.Endpoint {
+	if set == nil {
+		return nil
+	}
+	if e.request.From.Outside {
+		return set.Endpoints
+	}
+	kept := slices.DeleteFunc(slices.Clone(set.Endpoints), func(endpoint mesh.Endpoint) bool {
+		policy := e.policy(endpoint.Identity)
+		return endpoint.Meshed && policy.Closed && !slices.ContainsFunc(policy.Grants, func(g mesh.Grant) bool {
+			return concerns(g, e.request.From.Identity, endpoint.Address.Port()) == ""
+		})
+	})
+	if len(kept) == 0 {
+		return set.Endpoints
+	}
+	return kept
 }
 
 func (e *explanation) kindOf(endpoint mesh.Endpoint) kind {

@@ -276,6 +276,31 @@ func TestHeadlessRootIsKnownByItsEndpoints(t *testing.T) {
 	}
 }
 
+func TestCallersAreSentWhereTheyMayGo(t *testing.T) {
+	t.Parallel()
+	admin := mesh.Identity{Namespace: "shop", ServiceAccount: "admin"}
+	s := shop(closed(mesh.Grant{Sources: []mesh.Identity{web}, Ports: []uint16{8080}, HTTP: []mesh.HTTPMatch{{PathRegex: "/a"}}}), "cart")
+	s.Policies[admin] = &mesh.Policy{Destination: admin, Closed: true}
+	set := s.Endpoints[key("cart", 80)]
+	set.Endpoints = append(set.Endpoints, mesh.Endpoint{Address: netip.MustParseAddrPort("10.244.0.9:8080"), Meshed: true, Identity: admin})
+	for _, tc := range []struct {
+		name, caller, path string
+		want               explain.Outcome
+		verdicts           int
+	}{
+		{"an endpoint that never admits it is left out", "web", "/a", explain.Admitted, 1},
+		{"one that would admit something else is not", "web", "/b", explain.Forbidden, 1},
+		{"who may call nobody is told by anybody", "other", "/a", explain.Forbidden, 2},
+	} {
+		r := get(tc.path)
+		r.From.Identity.ServiceAccount = tc.caller
+		d := explain.Explain(s, r)
+		if d.Outcome != tc.want || len(d.Branches[0].Verdicts) != tc.verdicts {
+			t.Errorf("%s: got %+v", tc.name, d)
+		}
+	}
+}
+
 func TestPortsPastTheSidecarHaveNoPolicy(t *testing.T) {
 	t.Parallel()
 	s := shop(closed(), "cart")

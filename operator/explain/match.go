@@ -9,16 +9,24 @@ import (
 	"github.com/heddle-mesh/heddle/operator/mesh"
 )
 
+// concerns returns why the grant is about another caller or port, or "".
+func concerns(grant mesh.Grant, caller mesh.Identity, port uint16) string {
+	switch {
+	case !slices.Contains(grant.Sources, caller):
+		return "its sources do not include " + Caller{Identity: caller}.String()
+	case len(grant.Ports) > 0 && !slices.Contains(grant.Ports, port):
+		return fmt.Sprintf("its TCPRoutes do not include port %d", port)
+	}
+	return ""
+}
+
 // admits returns the match by which the grant admits the request at the port,
 // or why it does not.
 func admits(grant mesh.Grant, r Request, port uint16, path string) (match, why string) {
+	why = concerns(grant, r.From.Identity, port)
 	switch {
-	case !slices.Contains(grant.Sources, r.From.Identity):
-		return "", "its sources do not include " + r.From.String()
-	case len(grant.Ports) > 0 && !slices.Contains(grant.Ports, port):
-		return "", fmt.Sprintf("its TCPRoutes do not include port %d", port)
-	case len(grant.HTTP) == 0:
-		return "", ""
+	case why != "" || len(grant.HTTP) == 0:
+		return "", why
 	case r.Protocol == TCP:
 		return "", "it admits requests only, and this is a connection"
 	}

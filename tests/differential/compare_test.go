@@ -45,6 +45,9 @@ func difference(d explain.Decision, r explain.Request, a answer) string {
 			if v.Outcome == explain.Admitted {
 				paths = append(paths, v.Path)
 			}
+			if outcome == explain.Mixed && v.Outcome == a.outcome {
+				outcome = a.outcome
+			}
 		}
 		if outcome == explain.Mixed && b.Outcome == a.outcome {
 			outcome = a.outcome

@@ -24,7 +24,7 @@ var (
 var httpPorts = []uint16{portEcho, portMux, portTwice, portNginx}
 
 // meshOf is a mesh of one pod with a sidecar and the given policy for it, one
-// without, and a Service for each port of the first.
+// without, a Service for each port of the first, and one of both.
 func meshOf(policy *mesh.Policy) *mesh.Snapshot {
 	key := mesh.WorkloadKey{Namespace: "shop", Kind: "Deployment", Name: "cart", Variant: "1"}
 	cart := &mesh.Pod{
@@ -58,6 +58,9 @@ func meshOf(policy *mesh.Policy) *mesh.Snapshot {
 	}
 	addService(s, "plain", portEcho, mesh.ProtocolHTTP, mesh.Endpoint{Address: netip.AddrPortFrom(plain.IPs[0], portEcho)})
 	addService(s, "empty", portEcho, mesh.ProtocolHTTP)
+	addService(s, "both", portEcho, mesh.ProtocolHTTP,
+		mesh.Endpoint{Address: netip.AddrPortFrom(cart.IPs[0], portEcho), Meshed: true, Identity: self},
+		mesh.Endpoint{Address: netip.AddrPortFrom(plain.IPs[0], portEcho)})
 	return s
 }
 

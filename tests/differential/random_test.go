@@ -195,7 +195,7 @@ func drawRequest(t *rapid.T, s *mesh.Snapshot) explain.Request {
 		r.From.Outside = true
 	case 1:
 		r.From.Identity = self
-		name := rapid.SampledFrom([]string{"echo", "root", "root", "plain", "empty"}).Draw(t, "service")
+		name := rapid.SampledFrom([]string{"echo", "root", "root", "plain", "empty", "both"}).Draw(t, "service")
 		r.To = mesh.PortKey{Service: mesh.ServiceKey{Namespace: "shop", Name: name}, Port: portEcho}
 		if r.Protocol == explain.TCP {
 			r.To = mesh.PortKey{Service: mesh.ServiceKey{Namespace: "shop", Name: "tcp"}, Port: portTCP}
