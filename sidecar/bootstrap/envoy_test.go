@@ -11,29 +11,6 @@ import (
 	heddlev1alpha1 "github.com/heddle-mesh/heddle/crds/heddle/v1alpha1"
 )
 
-// findEnvoy returns a real Envoy 1.40 or skips the test.
-func findEnvoy(t *testing.T) string {
-	t.Helper()
-	if path := os.Getenv("HEDDLE_ENVOY"); path != "" {
-		return path
-	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		t.Skipf("skipped: no home directory to look for Envoy in: %v", err)
-	}
-	dir := filepath.Join(home, ".cache", "heddle", "lab", "envoy-1.40.0")
-	for _, pattern := range []string{"envoy", "*/envoy", "*/*/envoy", "*/*/*/envoy"} {
-		found, _ := filepath.Glob(filepath.Join(dir, pattern))
-		for _, path := range found {
-			if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
-				return path
-			}
-		}
-	}
-	t.Skipf("skipped: no Envoy: HEDDLE_ENVOY isn't set and %s has none", dir)
-	return ""
-}
-
 // inDir writes a pod's files as heddle-init does, but below dir, and returns
 // the bootstrap's path.
 func inDir(t *testing.T, dir string, p Params) string {

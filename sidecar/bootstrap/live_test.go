@@ -24,6 +24,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	heddlev1alpha1 "github.com/heddle-mesh/heddle/crds/heddle/v1alpha1"
+	"github.com/heddle-mesh/heddle/sidecar/envoy/envoytest"
 	"github.com/heddle-mesh/heddle/sidecar/redirect"
 )
 
@@ -34,7 +35,7 @@ func TestLive(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("skipped: a network namespace needs root")
 	}
-	envoy := findEnvoy(t)
+	envoy := envoytest.Binary(t)
 	runtime.LockOSThread() // and never unlock: the thread dies with its namespace
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		t.Skipf("skipped: no network namespaces here: %v", err)

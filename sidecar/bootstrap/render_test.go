@@ -13,6 +13,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 	"sigs.k8s.io/yaml"
+
+	"github.com/heddle-mesh/heddle/sidecar/envoy/envoytest"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -179,7 +181,7 @@ func TestRenderIsAFunction(t *testing.T) {
 
 func TestEnvoyAcceptsTheBootstrap(t *testing.T) {
 	t.Parallel()
-	envoy := findEnvoy(t)
+	envoy := envoytest.Binary(t)
 	for name, p := range cases() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

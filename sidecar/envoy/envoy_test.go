@@ -17,6 +17,8 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/heddle-mesh/heddle/sidecar/envoy/envoytest"
 )
 
 // TestEnvoyAcceptsTheGoldens has a real Envoy judge every cluster, listener,
@@ -24,7 +26,7 @@ import (
 // expressions and finds filter chains that clash, which no proto rule does.
 func TestEnvoyAcceptsTheGoldens(t *testing.T) {
 	t.Parallel()
-	binary := findEnvoy(t)
+	binary := envoytest.Binary(t)
 	config := filepath.Join(t.TempDir(), "envoy.json")
 	raw, err := protojson.Marshal(staticBootstrap(t))
 	if err != nil {
@@ -122,20 +124,4 @@ func withoutDemand(t *testing.T, chain *listenerv3.FilterChain) {
 		}
 		filter.ConfigType = &listenerv3.Filter_TypedConfig{TypedConfig: typed(config)}
 	}
-}
-
-func findEnvoy(t *testing.T) string {
-	t.Helper()
-	if path := os.Getenv("HEDDLE_ENVOY"); path != "" {
-		return path
-	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		t.Skipf("no home directory to look for Envoy in: %v", err)
-	}
-	path := filepath.Join(home, ".cache", "heddle", "lab", "envoy-1.40.0", "envoy")
-	if _, err := os.Stat(path); err != nil {
-		t.Skipf("no Envoy: HEDDLE_ENVOY isn't set and there is none of the lab's: %v", err)
-	}
-	return path
 }

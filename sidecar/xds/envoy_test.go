@@ -27,13 +27,15 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/heddle-mesh/heddle/sidecar/envoy/envoytest"
 )
 
 // TestStockEnvoy lets a real proxy fetch all it needs on demand, follow a
 // change of route, and refuse one listener while it keeps the others.
 func TestStockEnvoy(t *testing.T) {
 	t.Parallel()
-	binary := stockEnvoy(t)
+	binary := envoytest.Binary(t)
 	dir, err := os.MkdirTemp("", "heddle") // short: socket paths are limited
 	if err != nil {
 		t.Fatal(err)
@@ -283,21 +285,4 @@ func eventually(t *testing.T, what string, holds func() bool) {
 		case <-tick.C:
 		}
 	}
-}
-
-// stockEnvoy finds the binary: HEDDLE_ENVOY, or the lab's.
-func stockEnvoy(t *testing.T) string {
-	t.Helper()
-	if path := os.Getenv("HEDDLE_ENVOY"); path != "" {
-		return path
-	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		t.Skipf("no Envoy: %v", err)
-	}
-	path := filepath.Join(home, ".cache", "heddle", "lab", "envoy-1.40.0", "envoy")
-	if _, err := os.Stat(path); err != nil {
-		t.Skipf("no Envoy: set HEDDLE_ENVOY or build the lab's: %v", err)
-	}
-	return path
 }

@@ -16,7 +16,6 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
@@ -25,6 +24,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	heddlev1alpha1 "github.com/heddle-mesh/heddle/crds/heddle/v1alpha1"
+	"github.com/heddle-mesh/heddle/sidecar/envoy/envoytest"
 	"github.com/heddle-mesh/heddle/sidecar/redirect"
 )
 
@@ -100,26 +100,11 @@ func arrangeNamespace() error {
 	}}})
 }
 
-// envoyBinary finds a stock Envoy: HEDDLE_ENVOY, or the lab's.
+// envoyBinary finds a stock Envoy, where the rest of what is needed is there.
 func envoyBinary(t *testing.T) string {
 	t.Helper()
 	if missing != "" {
 		t.Skip(missing)
 	}
-	if path := os.Getenv("HEDDLE_ENVOY"); path != "" {
-		return path
-	}
-	cache := os.Getenv("HEDDLE_CACHE")
-	if cache == "" {
-		home, err := os.UserHomeDir()
-		if err != nil {
-			t.Skipf("no Envoy: %v", err)
-		}
-		cache = filepath.Join(home, ".cache", "heddle")
-	}
-	path := filepath.Join(cache, "lab", "envoy-1.40.0", "envoy")
-	if _, err := os.Stat(path); err != nil {
-		t.Skipf("no Envoy: set HEDDLE_ENVOY or build the lab's: %v", err)
-	}
-	return path
+	return envoytest.Binary(t)
 }

@@ -30,6 +30,7 @@ import (
 	"github.com/heddle-mesh/heddle/operator/mesh"
 	"github.com/heddle-mesh/heddle/sidecar/catalog"
 	"github.com/heddle-mesh/heddle/sidecar/envoy"
+	"github.com/heddle-mesh/heddle/sidecar/envoy/envoytest"
 	"github.com/heddle-mesh/heddle/sidecar/xds"
 )
 
@@ -313,28 +314,13 @@ func writeKey(t *testing.T, file string) (csrPEM string) {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: csr}))
 }
 
-// envoyBinary finds a stock Envoy: HEDDLE_ENVOY, or the lab's.
+// envoyBinary finds a stock Envoy, for tests that give it a network of its own.
 func envoyBinary(t *testing.T) string {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("needs root for a network namespace of its own")
 	}
-	if path := os.Getenv("HEDDLE_ENVOY"); path != "" {
-		return path
-	}
-	cache := os.Getenv("HEDDLE_CACHE")
-	if cache == "" {
-		home, err := os.UserHomeDir()
-		if err != nil {
-			t.Skipf("no Envoy: %v", err)
-		}
-		cache = filepath.Join(home, ".cache", "heddle")
-	}
-	path := filepath.Join(cache, "lab", "envoy-1.40.0", "envoy")
-	if _, err := os.Stat(path); err != nil {
-		t.Skipf("no Envoy: set HEDDLE_ENVOY or build the lab's: %v", err)
-	}
-	return path
+	return envoytest.Binary(t)
 }
 
 // bootstrap is a proxy that takes its listeners from the server and sends
