@@ -47,6 +47,7 @@ func newDelivery(o options, authority *ca.Authority, trustDomain spiffeid.TrustD
 		Registerer: metrics.Registry,
 		Log:        ctrl.Log.WithName("xds"),
 		OnAnswer:   answered,
+		Group:      catalog.Group,
 		Client: func(ctx context.Context) (xds.Client, error) {
 			identity, ok := authn.FromContext(ctx)
 			if !ok {
@@ -160,7 +161,7 @@ func newFeed(d *delivery, r *reporter, rootsPEM []byte) *feed {
 	return &feed{delivery: d, reporter: r, rootsPEM: rootsPEM}
 }
 
-func (f *feed) publish(ctx context.Context, snapshot *mesh.Snapshot, findings []mesh.Finding) {
+func (f *feed) publish(ctx context.Context, snapshot *mesh.Snapshot, reports mesh.Reports) {
 	next, change, err := catalog.Next(f.current, snapshot, f.rootsPEM)
 	if err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "a resource was left out")
@@ -171,7 +172,5 @@ func (f *feed) publish(ctx context.Context, snapshot *mesh.Snapshot, findings []
 	if first {
 		close(f.delivery.published)
 	}
-	if findings != nil {
-		f.reporter.publish(findings, programmed.Objects(findings, snapshot, next))
-	}
+	f.reporter.publish(programmed.State{Reports: reports, Snapshot: snapshot, Resources: next})
 }

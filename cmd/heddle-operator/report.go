@@ -2,23 +2,15 @@ package main
 
 import (
 	"context"
-	"slices"
 	"sync"
 	"time"
 
-	"github.com/heddle-mesh/heddle/operator/mesh"
 	"github.com/heddle-mesh/heddle/operator/status"
 	"github.com/heddle-mesh/heddle/sidecar/programmed"
 )
 
-const (
-	// grace is how long proxies may take before an object is said to be
-	// pending: most changes are acknowledged within milliseconds, and status
-	// is then written once.
-	grace = 500 * time.Millisecond
-	// gather is the least time between two looks at the deliveries.
-	gather = 50 * time.Millisecond
-)
+// gather is the least time between two looks at the deliveries.
+const gather = 50 * time.Millisecond
 
 // reporter joins what the build found with how far it has come, and hands
 // both to the writer of status.
@@ -26,12 +18,11 @@ type reporter struct {
 	// delivered is set before anything is published.
 	delivered programmed.Delivered
 	writer    *status.Writer
-	book      programmed.Book
 	wake      chan struct{}
 
-	mu       sync.Mutex
-	findings []mesh.Finding
-	changed  time.Time
+	mu sync.Mutex
+	// latest is the last publication, nil before the first.
+	latest *programmed.State
 }
 
 func newReporter(writer *status.Writer) *reporter {
@@ -41,13 +32,11 @@ func newReporter(writer *status.Writer) *reporter {
 // NeedLeaderElection is true: only the writer's replica has use for it.
 func (r *reporter) NeedLeaderElection() bool { return true }
 
-// publish takes the findings of a build and the objects' resources. It does
-// not wait.
-func (r *reporter) publish(findings []mesh.Finding, objects []programmed.Object) {
+// publish takes a publication. It does not wait.
+func (r *reporter) publish(state programmed.State) {
 	r.mu.Lock()
-	r.findings, r.changed = findings, time.Now()
+	r.latest = &state
 	r.mu.Unlock()
-	r.book.Put(objects)
 	r.signal()
 }
 
@@ -61,6 +50,7 @@ func (r *reporter) signal() {
 
 // Start reports until the context ends.
 func (r *reporter) Start(ctx context.Context) error {
+	book := programmed.NewBook()
 	later := time.NewTimer(0)
 	defer later.Stop()
 	for {
@@ -70,7 +60,7 @@ func (r *reporter) Start(ctx context.Context) error {
 		case <-r.wake:
 		case <-later.C:
 		}
-		if again := r.report(); again > 0 {
+		if again := r.report(book); again > 0 {
 			later.Reset(again)
 		}
 		select {
@@ -81,19 +71,18 @@ func (r *reporter) Start(ctx context.Context) error {
 	}
 }
 
-// report hands on what there is, unless something is under way that will
-// likely have arrived in a moment; it then returns when to look again.
-func (r *reporter) report() (again time.Duration) {
+// report hands on what there is, but for what will likely have arrived in a
+// moment; it then returns when to look again.
+func (r *reporter) report(book *programmed.Book) (again time.Duration) {
 	r.mu.Lock()
-	findings, wait := r.findings, grace-time.Since(r.changed)
+	latest := r.latest
 	r.mu.Unlock()
-	if findings == nil {
+	if latest == nil {
 		return 0
 	}
-	delivered, pending := r.book.Findings(r.delivered)
-	if pending && wait > 0 {
-		return wait
-	}
-	r.writer.Publish(slices.Concat(findings, delivered))
-	return 0
+	now := time.Now()
+	book.Update(*latest, now)
+	reports, again := book.Report(r.delivered, now)
+	r.writer.Publish(reports)
+	return again
 }

@@ -125,7 +125,7 @@ func (a *analyzed) judge(apart bool) analysis {
 			s.alone()
 		}
 	}
-	_, findings := build.Build(objects, nil)
+	_, findings := build.Build(objects)
 	for _, f := range findings {
 		key := subjectKey{schema.GroupKind{Group: f.Object.Group, Kind: f.Object.Kind}, f.Object.Namespace, f.Object.Name}
 		s := a.subjects[key]

@@ -49,7 +49,7 @@ func newExplainCommand(o *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			snapshot, _ := build.Build(objects, nil)
+			snapshot, _ := build.Build(objects)
 			request, err := e.request(args, snapshot, c.namespace)
 			if err != nil {
 				return err

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -68,7 +67,7 @@ func callerNamed(text string, snapshot *meshmodel.Snapshot, namespace string) (e
 		return explain.Caller{Identity: meshmodel.Identity{Namespace: namespace, ServiceAccount: name}}, nil
 	}
 	callers := map[explain.Caller]bool{}
-	for _, pod := range snapshot.Pods {
+	for _, pod := range snapshot.Pods.All() {
 		switch {
 		case pod.Key.Namespace != namespace:
 		case pod.Key.Name == name || pod.Meshed && pod.Workload.Name == name:
@@ -106,7 +105,7 @@ func destinationNamed(text string, snapshot *meshmodel.Snapshot, namespace strin
 		return meshmodel.PortKey{}, none, fmt.Errorf("TO: %w", err)
 	}
 	key := meshmodel.ServiceKey{Namespace: namespace, Name: name}
-	service := snapshot.Services[key]
+	service := snapshot.Services.Get(key)
 	if service == nil {
 		return meshmodel.PortKey{}, none, fmt.Errorf("TO: there is no Service %s with a TCP port%s", key, others(snapshot, namespace))
 	}
@@ -149,7 +148,7 @@ func portsOf(service *meshmodel.Service) string {
 
 func others(snapshot *meshmodel.Snapshot, namespace string) string {
 	var names []string
-	for _, key := range slices.SortedFunc(maps.Keys(snapshot.Services), meshmodel.ServiceKey.Compare) {
+	for _, key := range slices.SortedFunc(snapshot.Services.Keys(), meshmodel.ServiceKey.Compare) {
 		if key.Namespace == namespace {
 			names = append(names, key.Name)
 		}

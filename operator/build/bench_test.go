@@ -6,7 +6,6 @@ import (
 
 	accessv1alpha3 "github.com/heddle-mesh/heddle/crds/smi/access/v1alpha3"
 	specsv1alpha4 "github.com/heddle-mesh/heddle/crds/smi/specs/v1alpha4"
-	"github.com/heddle-mesh/heddle/operator/mesh"
 )
 
 // large returns a mesh of n services with a split each, three endpoints of one
@@ -38,31 +37,83 @@ func large(n int) Objects {
 
 func BenchmarkBuild(b *testing.B) {
 	objects := large(1000)
-	before, findings := Build(objects, nil)
+	before, findings := Build(objects)
 	for _, f := range findings {
 		if !f.OK {
 			b.Fatalf("%+v", f)
 		}
 	}
-	if len(before.Endpoints) != 1000 || len(before.PodsByIP) != 3000 || len(before.Policies) != 1000 {
-		b.Fatalf("%d endpoint sets, %d addresses, %d policies", len(before.Endpoints), len(before.PodsByIP), len(before.Policies))
+	if before.Endpoints.Len() != 1000 || before.PodsByIP.Len() != 3000 || before.Policies.Len() != 1000 {
+		b.Fatalf("%d endpoint sets, %d addresses, %d policies", before.Endpoints.Len(), before.PodsByIP.Len(), before.Policies.Len())
 	}
-	for name, prev := range map[string]*mesh.Snapshot{"first": nil, "unchanged": before} {
-		b.Run(name, func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				Build(objects, prev)
-			}
-		})
+	b.ReportAllocs()
+	for b.Loop() {
+		Build(objects)
 	}
 }
 
-func BenchmarkEndpointsOfOneService(b *testing.B) {
-	objects := large(1000)
-	snapshot, _ := Build(objects, nil)
-	one := objects.EndpointSlices[:1]
-	b.ReportAllocs()
-	for b.Loop() {
-		Endpoints(one, snapshot)
+// The cost of a change does not follow the size of the mesh.
+func BenchmarkApply(b *testing.B) {
+	for _, size := range []int{100, 1_000, 10_000} {
+		objects := large(size)
+		builder := NewBuilder()
+		builder.Apply(objects.changes())
+		// Each change is there and back.
+		for name, change := range map[string]func(back bool) Changes{
+			"endpoint": func(back bool) Changes {
+				s := objects.EndpointSlices[7].DeepCopy()
+				if !back {
+					s.Endpoints = s.Endpoints[1:]
+				}
+				var c Changes
+				c.EndpointSlices.Put(s)
+				return c
+			},
+			"weight": func(back bool) Changes {
+				s := objects.TrafficSplits[7].DeepCopy()
+				if !back {
+					s.Spec.Backends[0].Weight++
+				}
+				var c Changes
+				c.TrafficSplits.Put(s)
+				return c
+			},
+			"target": func(back bool) Changes {
+				s := objects.TrafficTargets[7].DeepCopy()
+				if !back {
+					s.Spec.Sources[0].Name += "-2"
+				}
+				var c Changes
+				c.TrafficTargets.Put(s)
+				return c
+			},
+			"service": func(back bool) Changes {
+				var c Changes
+				if back {
+					c.Services.Put(objects.Services[7])
+				} else {
+					c.Services.Drop(objects.Services[7])
+				}
+				return c
+			},
+			"pod": func(back bool) Changes {
+				var c Changes
+				if back {
+					c.Pods.Put(objects.Pods[7])
+				} else {
+					c.Pods.Drop(objects.Pods[7])
+				}
+				return c
+			},
+		} {
+			b.Run(fmt.Sprintf("%s/%d", name, size), func(b *testing.B) {
+				there, back := change(false), change(true)
+				b.ReportAllocs()
+				for b.Loop() {
+					builder.Apply(there)
+					builder.Apply(back)
+				}
+			})
+		}
 	}
 }

@@ -36,7 +36,7 @@ func TestSettings(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			snapshot, _ := Build(Objects{MeshConfig: tc.config}, nil)
+			snapshot, _ := Build(Objects{MeshConfig: tc.config})
 			if diff := cmp.Diff(tc.want, snapshot.Settings); diff != "" {
 				t.Errorf("settings (-want +got):\n%s", diff)
 			}
@@ -59,10 +59,10 @@ func shop() Objects {
 }
 
 // replaced tells which of the values are not the pointers of before.
-func replaced[K comparable, V any](now, before map[K]*V) map[K]bool {
+func replaced[K comparable, V any](now, before mesh.Table[K, *V]) map[K]bool {
 	out := map[K]bool{}
-	for key, value := range now {
-		if value != before[key] {
+	for key, value := range now.All() {
+		if value != before.Get(key) {
 			out[key] = true
 		}
 	}
@@ -73,7 +73,7 @@ func replaced[K comparable, V any](now, before map[K]*V) map[K]bool {
 // about what is gone.
 func TestNothingToSayIsSaid(t *testing.T) {
 	t.Parallel()
-	if _, findings := Build(Objects{}, nil); findings == nil || len(findings) > 0 {
+	if _, findings := Build(Objects{}); findings == nil || len(findings) > 0 {
 		t.Errorf("findings = %#v", findings)
 	}
 }
@@ -83,7 +83,7 @@ func TestFindingsOnMeshConfigs(t *testing.T) {
 	config := func(name string) *heddlev1alpha1.MeshConfig {
 		return &heddlev1alpha1.MeshConfig{ObjectMeta: metav1.ObjectMeta{Name: name, Generation: 1}}
 	}
-	_, findings := Build(Objects{MeshConfig: config("default"), OtherMeshConfigs: []*heddlev1alpha1.MeshConfig{config("mine")}}, nil)
+	_, findings := Build(Objects{MeshConfig: config("default"), OtherMeshConfigs: []*heddlev1alpha1.MeshConfig{config("mine")}})
 	said(t, findings, configRef(config("default")), good)
 	said(t, findings, configRef(config("mine")), say{"!Accepted IgnoredName", "only the MeshConfig named default counts"})
 }
@@ -144,10 +144,11 @@ func TestWhatIsEqualIsTheSame(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			before, _ := Build(shop(), nil)
+			builder := NewBuilder()
+			before, _ := builder.Apply(shop().changes())
 			objects := shop()
 			tc.change(&objects)
-			now, findings := Build(objects, before)
+			now, reports := builder.Apply(between(shop(), objects))
 			if now.Generation != before.Generation+1 {
 				t.Errorf("generation %d after %d", now.Generation, before.Generation)
 			}
@@ -163,18 +164,17 @@ func TestWhatIsEqualIsTheSame(t *testing.T) {
 			if got := len(replaced(now.Workloads, before.Workloads)); got != tc.workloads {
 				t.Errorf("%d workloads are new, want %d", got, tc.workloads)
 			}
-			for ip, pod := range now.PodsByIP {
-				if pod != now.Pods[pod.Key] {
+			for ip, pod := range now.PodsByIP.All() {
+				if pod != now.Pods.Get(pod.Key) {
 					t.Errorf("the pod at %s is not that of the same name", ip)
 				}
 			}
 			// What was built before makes no difference but for pointers.
-			fresh, freshFindings := Build(objects, nil)
-			fresh.Generation = now.Generation
-			if diff := cmp.Diff(fresh, now, addresses); diff != "" {
+			fresh, freshFindings := Build(objects)
+			if diff := differ(fresh, now); diff != "" {
 				t.Errorf("snapshot (-fresh +after another):\n%s", diff)
 			}
-			if diff := cmp.Diff(freshFindings, findings); diff != "" {
+			if diff := cmp.Diff(freshFindings, Findings(reports)); diff != "" {
 				t.Errorf("findings (-fresh +after another):\n%s", diff)
 			}
 		})

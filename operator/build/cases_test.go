@@ -43,13 +43,13 @@ func TestCaseO21_ProbesAreKnownWhateverThePolicy(t *testing.T) {
 		p.Spec.Containers[0].ReadinessProbe = &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/healthz", Port: intstr.FromInt32(8080)}}}
 	})
 	snapshot, _ := built(t, Objects{Pods: []*corev1.Pod{probed}, Namespaces: []*corev1.Namespace{namespace(ns, map[string]string{"heddle.dev/access": "Deny", "heddle.dev/mtls": "Strict"})}})
-	for _, workload := range snapshot.Workloads {
+	for _, workload := range snapshot.Workloads.All() {
 		if diff := cmp.Diff([]mesh.Probe{{Port: 8080, Path: "/healthz", Method: "GET"}}, workload.Probes); diff != "" {
 			t.Errorf("probes (-want +got):\n%s", diff)
 		}
 	}
-	if len(snapshot.Workloads) != 1 {
-		t.Errorf("%d workloads", len(snapshot.Workloads))
+	if snapshot.Workloads.Len() != 1 {
+		t.Errorf("%d workloads", snapshot.Workloads.Len())
 	}
 }
 
@@ -57,7 +57,7 @@ func TestCaseO36_AnExternalNameIsNotOfTheMesh(t *testing.T) {
 	t.Parallel()
 	legacy := service("legacy", "", corev1.ServicePort{Port: 443})
 	legacy.Spec.Type, legacy.Spec.ExternalName, legacy.Spec.ClusterIPs = corev1.ServiceTypeExternalName, "old.example.test", nil
-	if snapshot, _ := built(t, Objects{Services: []*corev1.Service{legacy}}); len(snapshot.Services) != 0 {
+	if snapshot, _ := built(t, Objects{Services: []*corev1.Service{legacy}}); snapshot.Services.Len() != 0 {
 		t.Errorf("%v", snapshot.Services)
 	}
 }
@@ -68,7 +68,7 @@ func TestCaseO37_ProtocolsOfOneNumberAreTheServices(t *testing.T) {
 		service("a", "10.96.0.1", corev1.ServicePort{Name: "http", Port: 8000}), service("b", "10.96.0.2", corev1.ServicePort{Name: "tcp", Port: 8000}),
 	}})
 	for name, want := range map[string]mesh.Protocol{"a": mesh.ProtocolHTTP, "b": mesh.ProtocolTCP} {
-		if got := snapshot.Services[mesh.ServiceKey{Namespace: ns, Name: name}].Ports[0].Protocol; got != want {
+		if got := snapshot.Services.Get(mesh.ServiceKey{Namespace: ns, Name: name}).Ports[0].Protocol; got != want {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
@@ -83,7 +83,7 @@ func TestCaseO38_TwoHeadlessServicesOfOnePod(t *testing.T) {
 	}
 	snapshot, _ := built(t, objects)
 	for _, name := range []string{"tsdb", "tsdb-discovery"} {
-		if set := snapshot.Endpoints[portKey(name, 10901)]; set == nil || len(set.Endpoints) != 1 || !set.Endpoints[0].Meshed {
+		if set := snapshot.Endpoints.Get(portKey(name, 10901)); set == nil || len(set.Endpoints) != 1 || !set.Endpoints[0].Meshed {
 			t.Errorf("%s: %+v", name, set)
 		}
 	}
@@ -96,10 +96,11 @@ func TestCaseO66_ThreeSlicesOf250Endpoints(t *testing.T) {
 		in := slices[i%3]
 		in.Endpoints = append(in.Endpoints, endpoint(fmt.Sprintf("10.244.%d.%d", i/200, i%200+1)))
 	}
+	slices[1].Name, slices[2].Name = "web-2", "web-3"
 	slices[1].Endpoints = append(slices[1].Endpoints, slices[0].Endpoints[0])
 	snapshot, _ := built(t, Objects{Services: []*corev1.Service{service("web", "10.96.0.1")}, EndpointSlices: slices})
 	count := map[uint16]int{}
-	for _, e := range snapshot.Endpoints[portKey("web", 80)].Endpoints {
+	for _, e := range snapshot.Endpoints.Get(portKey("web", 80)).Endpoints {
 		count[e.Address.Port()]++
 	}
 	if diff := cmp.Diff(map[uint16]int{8080: 167, 9090: 83}, count); diff != "" {
@@ -116,7 +117,7 @@ func TestCaseO77_OnePodSeveralPorts(t *testing.T) {
 		Services: []*corev1.Service{web}, EndpointSlices: []*discoveryv1.EndpointSlice{ports}, Pods: []*corev1.Pod{pod("web-1", "web", "10.244.0.1")},
 	})
 	for number, want := range map[uint16]uint16{22: 22, 80: 8080} {
-		set := snapshot.Endpoints[portKey("web", number)]
+		set := snapshot.Endpoints.Get(portKey("web", number))
 		if len(set.Endpoints) != 1 || set.Endpoints[0].Address.Port() != want {
 			t.Errorf("port %d: %+v", number, set.Endpoints)
 		}
@@ -130,7 +131,7 @@ func TestCaseO78_UDPBesideTCPAndPortsWithoutAName(t *testing.T) {
 		corev1.ServicePort{Port: 8080}, corev1.ServicePort{Name: "tcp-x", Port: 81, AppProtocol: ptr("http")})
 	snapshot, _ := built(t, Objects{Services: []*corev1.Service{dns}})
 	got := map[uint16]mesh.Protocol{}
-	for _, port := range snapshot.Services[mesh.ServiceKey{Namespace: ns, Name: "dns"}].Ports {
+	for _, port := range snapshot.Services.Get(mesh.ServiceKey{Namespace: ns, Name: "dns"}).Ports {
 		got[port.Number] = port.Protocol
 	}
 	want := map[uint16]mesh.Protocol{53: mesh.ProtocolDetect, 81: mesh.ProtocolHTTP, 8080: mesh.ProtocolDetect}

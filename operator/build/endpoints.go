@@ -2,6 +2,7 @@ package build
 
 import (
 	"cmp"
+	"iter"
 	"net/netip"
 	"slices"
 
@@ -11,22 +12,95 @@ import (
 	"github.com/heddle-mesh/heddle/operator/mesh"
 )
 
-// Endpoints returns what stands behind the ports of the services that the
-// slices belong to. Of the snapshot it reads Services, Pods and PodsByIP, so
-// it can be called for the slices of one service alone.
+// applySlices takes in slices, and whose endpoints they have.
+func (s *step) applySlices(changes Of[*discoveryv1.EndpointSlice]) {
+	for name, now := range changes {
+		if before := s.slices[name]; before != nil {
+			service := serviceOfSlice(before)
+			s.slicesOf.remove(service, name)
+			linkEndpoints(before, s.behindPod.remove, s.behindAddr.remove)
+			s.staleEndpoints.add(service)
+			delete(s.slices, name)
+		}
+		if now != nil {
+			service := serviceOfSlice(now)
+			s.slicesOf.add(service, name)
+			linkEndpoints(now, s.behindPod.add, s.behindAddr.add)
+			s.staleEndpoints.add(service)
+			s.slices[name] = now
+		}
+	}
+}
+
+func serviceOfSlice(slice *discoveryv1.EndpointSlice) mesh.ServiceKey {
+	return mesh.ServiceKey{Namespace: slice.Namespace, Name: slice.Labels[discoveryv1.LabelServiceName]}
+}
+
+// linkEndpoints calls the functions with what the slice's service depends on.
+func linkEndpoints(slice *discoveryv1.EndpointSlice, pod func(mesh.PodKey, mesh.ServiceKey), address func(netip.Addr, mesh.ServiceKey)) {
+	service := serviceOfSlice(slice)
+	for _, e := range slice.Endpoints {
+		if key, ok := podNamed(slice.Namespace, e.TargetRef); ok {
+			pod(key, service)
+		}
+		for _, text := range e.Addresses {
+			if addr, ok := parseAddr(text); ok {
+				address(addr, service)
+			}
+		}
+	}
+}
+
+// makeEndpoints finds what stands behind the ports of services. A backend that
+// gets its first or loses its last is news to the splits that name it.
 //
 // An endpoint of a pod is left out until that very pod has been seen: whether
 // it has a sidecar decides whether it may be called in plaintext. It is left
 // out, too, when its address has become another pod's. Endpoints that are the
 // same address and port count once: a meshed one rather than one that is not,
 // then a ready one rather than one that drains.
-func Endpoints(slicesOf []*discoveryv1.EndpointSlice, snapshot *mesh.Snapshot) map[mesh.PortKey]*mesh.EndpointSet {
+func (s *step) makeEndpoints() {
+	for service := range s.staleEndpoints {
+		now := s.endpointsOf(service)
+		for key := range s.portsOf(service) {
+			before := s.endpoints.Get(key)
+			if now[key] != nil {
+				keep(s.endpoints, key, now[key])
+			} else {
+				s.endpoints.Drop(key)
+			}
+			if (before == nil) != (now[key] == nil) {
+				s.staleRoots.addAll(s.rootsBehind.of(service))
+			}
+		}
+	}
+}
+
+// portsOf yields the ports that the service had or has.
+func (s *step) portsOf(key mesh.ServiceKey) iter.Seq[mesh.PortKey] {
+	return func(yield func(mesh.PortKey) bool) {
+		for _, service := range []*mesh.Service{s.Builder.snapshot.Services.Get(key), s.Builder.services[key]} {
+			if service == nil {
+				continue
+			}
+			for _, port := range service.Ports {
+				if !yield(port.Key) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func (s *step) endpointsOf(key mesh.ServiceKey) map[mesh.PortKey]*mesh.EndpointSet {
+	service := s.Builder.services[key]
+	if service == nil {
+		return nil
+	}
 	found := map[mesh.PortKey]map[netip.AddrPort]mesh.Endpoint{}
-	for _, slice := range slicesOf {
-		service := snapshot.Services[mesh.ServiceKey{
-			Namespace: slice.Namespace, Name: slice.Labels[discoveryv1.LabelServiceName],
-		}]
-		if service == nil || slice.AddressType == discoveryv1.AddressTypeFQDN {
+	for name := range s.slicesOf.of(key) {
+		slice := s.slices[name]
+		if slice.AddressType == discoveryv1.AddressTypeFQDN {
 			continue
 		}
 		for _, target := range slice.Ports {
@@ -36,11 +110,11 @@ func Endpoints(slicesOf []*discoveryv1.EndpointSlice, snapshot *mesh.Snapshot) m
 			}
 			set := found[port.Key]
 			if set == nil {
-				set = map[netip.AddrPort]mesh.Endpoint{}
+				set = make(map[netip.AddrPort]mesh.Endpoint, len(slice.Endpoints))
 				found[port.Key] = set
 			}
 			for _, e := range slice.Endpoints {
-				addEndpoint(set, slice.Namespace, e, uint16(*target.Port), snapshot)
+				s.addEndpoint(set, slice.Namespace, e, uint16(*target.Port))
 			}
 		}
 	}
@@ -69,7 +143,7 @@ func portNamed(service *mesh.Service, target discoveryv1.EndpointPort) *mesh.Por
 	return nil
 }
 
-func addEndpoint(set map[netip.AddrPort]mesh.Endpoint, namespace string, e discoveryv1.Endpoint, port uint16, snapshot *mesh.Snapshot) {
+func (s *step) addEndpoint(set map[netip.AddrPort]mesh.Endpoint, namespace string, e discoveryv1.Endpoint, port uint16) {
 	state, ok := stateOf(e.Conditions)
 	if !ok {
 		return
@@ -79,7 +153,7 @@ func addEndpoint(set map[netip.AddrPort]mesh.Endpoint, namespace string, e disco
 		if !ok {
 			continue
 		}
-		pod, ok := podAt(addr, namespace, e.TargetRef, snapshot)
+		pod, ok := s.podAt(addr, namespace, e.TargetRef)
 		if !ok {
 			continue
 		}
@@ -96,16 +170,26 @@ func addEndpoint(set map[netip.AddrPort]mesh.Endpoint, namespace string, e disco
 // podAt returns the pod that answers at the address, nil if it is none's. It
 // returns false when the endpoint is a pod's that is not known, or that is not
 // the one at the address.
-func podAt(addr netip.Addr, namespace string, ref *corev1.ObjectReference, snapshot *mesh.Snapshot) (*mesh.Pod, bool) {
-	owner := snapshot.PodsByIP[addr]
-	if ref == nil || ref.Kind != "Pod" {
+func (s *step) podAt(addr netip.Addr, namespace string, ref *corev1.ObjectReference) (*mesh.Pod, bool) {
+	owner := s.podsByIP.Get(addr)
+	key, ok := podNamed(namespace, ref)
+	if !ok {
 		return owner, true
 	}
-	pod := snapshot.Pods[mesh.PodKey{Namespace: cmp.Or(ref.Namespace, namespace), Name: ref.Name}]
+	pod := s.pods.Get(key)
 	if pod == nil || (ref.UID != "" && string(ref.UID) != pod.UID) {
 		return nil, false
 	}
 	return pod, owner == nil || owner.Key == pod.Key
+}
+
+// podNamed returns the pod that the reference of an endpoint names, false if it
+// names none.
+func podNamed(namespace string, ref *corev1.ObjectReference) (mesh.PodKey, bool) {
+	if ref == nil || ref.Kind != "Pod" {
+		return mesh.PodKey{}, false
+	}
+	return mesh.PodKey{Namespace: cmp.Or(ref.Namespace, namespace), Name: ref.Name}, true
 }
 
 // preference orders endpoints of one address by which of them counts.

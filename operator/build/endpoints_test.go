@@ -1,6 +1,8 @@
 package build
 
 import (
+	"fmt"
+	"maps"
 	"net/netip"
 	"testing"
 
@@ -269,7 +271,8 @@ func TestEndpoints(t *testing.T) {
 				tc.service = service("web", "10.96.0.1")
 			}
 			objects := Objects{Services: []*corev1.Service{tc.service}, Pods: tc.pods, EndpointSlices: tc.slices}
-			for _, s := range objects.EndpointSlices {
+			for i, s := range objects.EndpointSlices {
+				s.Name = fmt.Sprintf("%s-%d", s.Name, i)
 				s.Endpoints = append([]discoveryv1.Endpoint(nil), s.Endpoints...)
 			}
 			snapshot, _ := built(t, objects)
@@ -278,14 +281,14 @@ func TestEndpoints(t *testing.T) {
 				key := portKey("web", 80)
 				want[key] = &mesh.EndpointSet{Key: key, Endpoints: tc.want, Identities: tc.identities}
 			}
-			if diff := cmp.Diff(want, snapshot.Endpoints, addresses); diff != "" {
+			if diff := cmp.Diff(want, maps.Collect(snapshot.Endpoints.All()), addresses); diff != "" {
 				t.Errorf("endpoints (-want +got):\n%s", diff)
 			}
 			for _, s := range objects.EndpointSlices {
 				s.Endpoints = backwards(s.Endpoints)
 			}
-			again, _ := Build(objects, nil)
-			if diff := cmp.Diff(want, again.Endpoints, addresses); diff != "" {
+			again, _ := Build(objects)
+			if diff := cmp.Diff(want, maps.Collect(again.Endpoints.All()), addresses); diff != "" {
 				t.Errorf("endpoints back to front (-want +got):\n%s", diff)
 			}
 		})
@@ -304,30 +307,7 @@ func TestEndpointsOfNamedPorts(t *testing.T) {
 		portKey("web", 80): {Key: portKey("web", 80), Endpoints: []mesh.Endpoint{plain("192.0.2.1:8080")}},
 		portKey("web", 81): {Key: portKey("web", 81), Endpoints: []mesh.Endpoint{plain("192.0.2.1:9000")}},
 	}
-	if diff := cmp.Diff(want, snapshot.Endpoints, addresses); diff != "" {
+	if diff := cmp.Diff(want, maps.Collect(snapshot.Endpoints.All()), addresses); diff != "" {
 		t.Errorf("endpoints (-want +got):\n%s", diff)
-	}
-}
-
-// Ingestion asks for the endpoints of one service at a time; together they
-// must be what a whole build finds.
-func TestEndpointsOfOneServiceAlone(t *testing.T) {
-	t.Parallel()
-	objects := Objects{
-		Services: []*corev1.Service{service("a", "10.96.0.1"), service("b", "10.96.0.2")},
-		Pods:     []*corev1.Pod{pod("a-1", "a", "10.1.0.1"), pod("b-1", "b", "10.1.0.2")},
-		EndpointSlices: []*discoveryv1.EndpointSlice{
-			slice("a", 8080, endpoint("10.1.0.1", of("a-1"))),
-			slice("b", 8080, endpoint("10.1.0.2", of("b-1"))),
-		},
-	}
-	snapshot, _ := Build(objects, nil)
-	for i, name := range []string{"a", "b"} {
-		key := portKey(name, 80)
-		got := Endpoints(objects.EndpointSlices[i:i+1], snapshot)
-		want := map[mesh.PortKey]*mesh.EndpointSet{key: snapshot.Endpoints[key]}
-		if diff := cmp.Diff(want, got, addresses); diff != "" {
-			t.Errorf("endpoints of %s (-whole +alone):\n%s", name, diff)
-		}
 	}
 }

@@ -25,7 +25,7 @@ func FuzzHTTPMatch(f *testing.F) {
 			return
 		}
 		groups := group("g", m)
-		usable := (&builder{objects: Objects{HTTPRouteGroups: []*specsv1alpha4.HTTPRouteGroup{groups}}}).routes().http[ns+"/g"]
+		usable := usableOf(Objects{HTTPRouteGroups: []*specsv1alpha4.HTTPRouteGroup{groups}})
 		if refused := len(validate.HTTPRouteGroup(groups).Errors) > 0; refused != (len(usable) == 0) {
 			t.Fatalf("refused: %t, usable: %v", refused, usable)
 		}

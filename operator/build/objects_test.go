@@ -1,6 +1,7 @@
 package build
 
 import (
+	"maps"
 	"net/netip"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	heddlev1alpha1 "github.com/heddle-mesh/heddle/crds/heddle/v1alpha1"
 	"github.com/heddle-mesh/heddle/operator/mesh"
@@ -180,13 +182,55 @@ func backwards[T any](in []T) []T {
 // both are the same.
 func built(t *testing.T, objects Objects) (*mesh.Snapshot, []mesh.Finding) {
 	t.Helper()
-	snapshot, findings := Build(objects, nil)
-	other, otherFindings := Build(reversed(objects), nil)
-	if diff := cmp.Diff(snapshot, other, addresses); diff != "" {
+	snapshot, findings := Build(objects)
+	other, otherFindings := Build(reversed(objects))
+	if diff := differ(snapshot, other); diff != "" {
 		t.Errorf("the order of the objects makes a difference (-as given +reversed):\n%s", diff)
 	}
 	if diff := cmp.Diff(findings, otherFindings); diff != "" {
 		t.Errorf("the order of the objects makes a difference to the findings (-as given +reversed):\n%s", diff)
 	}
 	return snapshot, findings
+}
+
+// between are the changes from some objects to others.
+func between(before, after Objects) Changes {
+	was, out := before.changes(), after.changes()
+	drop(&out.MeshConfigs, was.MeshConfigs)
+	drop(&out.Namespaces, was.Namespaces)
+	drop(&out.Services, was.Services)
+	drop(&out.EndpointSlices, was.EndpointSlices)
+	drop(&out.Pods, was.Pods)
+	drop(&out.TrafficSplits, was.TrafficSplits)
+	drop(&out.TrafficTargets, was.TrafficTargets)
+	drop(&out.HTTPRouteGroups, was.HTTPRouteGroups)
+	drop(&out.TCPRoutes, was.TCPRoutes)
+	drop(&out.UDPRoutes, was.UDPRoutes)
+	return out
+}
+
+// drop leaves out what is as it was and notes what is gone.
+func drop[T client.Object](now *Of[T], was Of[T]) {
+	for name, object := range was {
+		switch after, ok := (*now)[name]; {
+		case !ok:
+			var gone T
+			(*now)[name] = gone
+		case client.Object(after) == client.Object(object):
+			delete(*now, name)
+		}
+	}
+}
+
+// differ returns how two snapshots differ besides in their generation.
+func differ(x, y *mesh.Snapshot) string {
+	return cmp.Diff(contents(x), contents(y), addresses)
+}
+
+func contents(s *mesh.Snapshot) map[string]any {
+	return map[string]any{
+		"settings": s.Settings, "services": maps.Collect(s.Services.All()), "endpoints": maps.Collect(s.Endpoints.All()),
+		"pods": maps.Collect(s.Pods.All()), "pods by IP": maps.Collect(s.PodsByIP.All()), "workloads": maps.Collect(s.Workloads.All()),
+		"policies": maps.Collect(s.Policies.All()), "access": maps.Collect(s.NamespaceAccess.All()), "uses": maps.Collect(s.Uses.All()),
+	}
 }

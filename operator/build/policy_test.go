@@ -1,6 +1,7 @@
 package build
 
 import (
+	"maps"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -46,7 +47,7 @@ func tcpRoute(name string, ports ...int) *specsv1alpha4.TCPRoute {
 }
 
 func targetRef(name string) mesh.ObjectRef {
-	return mesh.ObjectRef{Group: "access.smi-spec.io", Version: "v1alpha3", Kind: "TrafficTarget", Namespace: ns, Name: name, Generation: 1}
+	return mesh.ObjectRef{Group: "access.smi-spec.io", Version: "v1alpha3", Kind: "TrafficTarget", Namespace: ns, Name: name, Generation: 1, UID: "uid-" + name}
 }
 
 // granted is a grant of the target t to client.
@@ -151,7 +152,7 @@ func TestGrants(t *testing.T) {
 			if tc.want != nil {
 				want[identity("web")].Grants = []mesh.Grant{*tc.want}
 			}
-			if diff := cmp.Diff(want, snapshot.Policies); diff != "" {
+			if diff := cmp.Diff(want, maps.Collect(snapshot.Policies.All())); diff != "" {
 				t.Errorf("policies (-want +got):\n%s", diff)
 			}
 			said(t, findings, targetRef("t"), tc.says...)
@@ -180,7 +181,7 @@ func TestTargetsThatAreRefused(t *testing.T) {
 			snapshot, findings := built(t, Objects{
 				TrafficTargets: []*accessv1alpha3.TrafficTarget{tc.target}, TCPRoutes: []*specsv1alpha4.TCPRoute{tcpRoute("any")},
 			})
-			if len(snapshot.Policies) > 0 {
+			if snapshot.Policies.Len() > 0 {
 				t.Errorf("policies: %+v", snapshot.Policies)
 			}
 			said(t, findings, targetRef("t"), tc.says)
@@ -196,7 +197,7 @@ func TestRoutesOfAnotherNamespaceAreNotFound(t *testing.T) {
 		TrafficTargets:  []*accessv1alpha3.TrafficTarget{target("t", byHTTP("items")), target("u", byTCP("any"))},
 		HTTPRouteGroups: []*specsv1alpha4.HTTPRouteGroup{g}, TCPRoutes: []*specsv1alpha4.TCPRoute{r},
 	})
-	if grants := snapshot.Policies[identity("web")].Grants; len(grants) > 0 {
+	if grants := snapshot.Policies.Get(identity("web")).Grants; len(grants) > 0 {
 		t.Errorf("grants: %+v", grants)
 	}
 	said(t, findings, targetRef("t"), good, say{"!ResolvedRefs RouteNotFound", "shop/items"})
@@ -217,7 +218,7 @@ func TestTargetsOfOneDestinationAddUp(t *testing.T) {
 		{Origin: "TrafficTarget shop/a", Sources: []mesh.Identity{identity("other")}, HTTP: []mesh.HTTPMatch{{Name: "all"}}},
 		{Origin: "TrafficTarget shop/b", Sources: []mesh.Identity{identity("client")}, Ports: []uint16{5432}},
 	}}
-	if diff := cmp.Diff(want, snapshot.Policies[identity("web")]); diff != "" {
+	if diff := cmp.Diff(want, snapshot.Policies.Get(identity("web"))); diff != "" {
 		t.Errorf("policy (-want +got):\n%s", diff)
 	}
 }
@@ -244,7 +245,7 @@ func TestAccountsNamedAlike(t *testing.T) {
 			{Origin: "TrafficTarget bank/t", Sources: []mesh.Identity{{Namespace: "bank", ServiceAccount: "client"}}},
 		}},
 	}
-	if diff := cmp.Diff(want, snapshot.Policies); diff != "" {
+	if diff := cmp.Diff(want, maps.Collect(snapshot.Policies.All())); diff != "" {
 		t.Errorf("policies (-want +got):\n%s", diff)
 	}
 }
@@ -288,7 +289,7 @@ func TestAccessModes(t *testing.T) {
 				identity("web"):   {Destination: identity("web"), Closed: tc.named, Grants: []mesh.Grant{granted(nil)}},
 				identity("other"): {Destination: identity("other"), Closed: tc.unnamed},
 			}
-			if diff := cmp.Diff(want, snapshot.Policies); diff != "" {
+			if diff := cmp.Diff(want, maps.Collect(snapshot.Policies.All())); diff != "" {
 				t.Errorf("policies (-want +got):\n%s", diff)
 			}
 			if got := snapshot.DefaultPolicy(ns); got != tc.unnamed {

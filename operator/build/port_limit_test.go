@@ -4,6 +4,8 @@ import (
 	"slices"
 	"testing"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	specsv1alpha4 "github.com/heddle-mesh/heddle/crds/smi/specs/v1alpha4"
 )
 
@@ -11,9 +13,10 @@ import (
 // port of its destination.
 func TestPortLimits(t *testing.T) {
 	t.Parallel()
-	known := routes{tcp: map[string]*specsv1alpha4.TCPRoute{
-		"shop/db": tcpRoute("db", 5432, 5433), "shop/any": tcpRoute("any"), "shop/wrong": tcpRoute("wrong", 0, 65536),
-	}}
+	known := &step{Builder: NewBuilder()}
+	for _, route := range []*specsv1alpha4.TCPRoute{tcpRoute("db", 5432, 5433), tcpRoute("any"), tcpRoute("wrong", 0, 65536)} {
+		known.tcp[types.NamespacedName{Namespace: ns, Name: route.Name}] = route
+	}
 	tests := map[string]struct {
 		want         []uint16
 		every, found bool
@@ -38,7 +41,7 @@ func TestPortLimits(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, every, found := known.portsOf("shop", name)
+			got, every, found := known.tcpPorts(ns, name)
 			if !slices.Equal(tc.want, got) || every != tc.every || found != tc.found {
 				t.Errorf("%v, %t, %t; want %+v", got, every, found, tc)
 			}

@@ -131,14 +131,14 @@ func TestProbes(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			snapshot, _ := Build(Objects{Pods: []*corev1.Pod{tc.pod}}, nil)
-			for _, workload := range snapshot.Workloads {
+			snapshot, _ := Build(Objects{Pods: []*corev1.Pod{tc.pod}})
+			for _, workload := range snapshot.Workloads.All() {
 				if diff := cmp.Diff(tc.want, workload.Probes); diff != "" {
 					t.Errorf("probes (-want +got):\n%s", diff)
 				}
 			}
-			if len(snapshot.Workloads) != 1 {
-				t.Errorf("%d workloads", len(snapshot.Workloads))
+			if snapshot.Workloads.Len() != 1 {
+				t.Errorf("%d workloads", snapshot.Workloads.Len())
 			}
 		})
 	}

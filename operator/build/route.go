@@ -3,72 +3,108 @@ package build
 import (
 	"slices"
 
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
 	accessv1alpha3 "github.com/heddle-mesh/heddle/crds/smi/access/v1alpha3"
 	specsv1alpha4 "github.com/heddle-mesh/heddle/crds/smi/specs/v1alpha4"
 	"github.com/heddle-mesh/heddle/crds/smi/validate"
 	"github.com/heddle-mesh/heddle/operator/mesh"
 )
 
-// routes are what the rules of targets may refer to, by namespace/name.
-type routes struct {
-	// http are the matches of each HTTPRouteGroup that can be used.
-	http map[string][]mesh.HTTPMatch
-	tcp  map[string]*specsv1alpha4.TCPRoute
-	// refs names the objects themselves.
-	refs map[routeKey]mesh.ObjectRef
-}
+// routeGroup is what comes of an HTTPRouteGroup: the matches that can be used.
+type routeGroup struct{ matches []mesh.HTTPMatch }
 
-// routeKey is how a rule names a route.
-type routeKey struct{ kind, namespace, name string }
-
-// routes judges the groups by themselves: a match that is wrong grants
-// nothing, the others stand. Of UDPRoutes there is only to say that nothing
-// comes of them.
-func (b *builder) routes() routes {
-	out := routes{
-		http: make(map[string][]mesh.HTTPMatch, len(b.objects.HTTPRouteGroups)),
-		tcp:  make(map[string]*specsv1alpha4.TCPRoute, len(b.objects.TCPRoutes)),
-		refs: make(map[routeKey]mesh.ObjectRef, len(b.objects.HTTPRouteGroups)+len(b.objects.TCPRoutes)),
-	}
-	for _, group := range b.objects.HTTPRouteGroups {
-		var usable []mesh.HTTPMatch
-		var wrong problems
-		for i, judged := range validate.HTTPMatches(group) {
-			if match, err := httpMatch(group.Spec.Matches[i]); err == nil && len(judged.Errors) == 0 {
-				usable = append(usable, match)
-			}
-			for _, p := range judged.Errors {
-				wrong.addf(p.Reason, "%s; the match holds for no request", p)
-			}
+// applyRoutes takes in what splits and targets may refer to, and judges it by
+// itself: a match that is wrong grants nothing, the others stand. Of UDPRoutes
+// there is only to say that nothing comes of them.
+func (s *step) applyRoutes(changes Changes) {
+	for name, object := range changes.HTTPRouteGroups {
+		key := specKey(name, accessv1alpha3.KindHTTPRouteGroup)
+		if object != nil {
+			s.applyGroup(name, object)
+		} else {
+			delete(s.groups, name)
+			s.reports.Drop(key)
 		}
-		out.http[group.Namespace+"/"+group.Name] = usable
-		ref := specRef(group.Namespace, group.Name, accessv1alpha3.KindHTTPRouteGroup, group.Generation)
-		out.refs[routeKey{ref.Kind, ref.Namespace, ref.Name}] = ref
-		b.find(wrong.accepted(ref))
+		s.routeChanged(key)
 	}
-	for _, route := range b.objects.TCPRoutes {
-		out.tcp[route.Namespace+"/"+route.Name] = route
-		ref := specRef(route.Namespace, route.Name, accessv1alpha3.KindTCPRoute, route.Generation)
-		out.refs[routeKey{ref.Kind, ref.Namespace, ref.Name}] = ref
-		wrong, _ := told(validate.TCPRoute(route))
-		b.find(wrong.accepted(ref))
+	for name, object := range changes.TCPRoutes {
+		key := specKey(name, accessv1alpha3.KindTCPRoute)
+		if object != nil {
+			s.tcp[name] = object
+			wrong, _ := told(validate.TCPRoute(object))
+			s.say(specRef(key, object), wrong.accepted(specRef(key, object)))
+		} else {
+			delete(s.tcp, name)
+			s.reports.Drop(key)
+		}
+		s.routeChanged(key)
 	}
-	for _, route := range b.objects.UDPRoutes {
-		wrong, _ := told(validate.UDPRoute(route))
-		b.find(wrong.accepted(specRef(route.Namespace, route.Name, accessv1alpha3.KindUDPRoute, route.Generation)))
+	for name, object := range changes.UDPRoutes {
+		key := specKey(name, accessv1alpha3.KindUDPRoute)
+		if object != nil {
+			wrong, _ := told(validate.UDPRoute(object))
+			s.say(specRef(key, object), wrong.accepted(specRef(key, object)))
+		} else {
+			s.reports.Drop(key)
+		}
 	}
-	return out
 }
 
-// portsOf returns the ports that a rule means by the name of a TCPRoute, or that
+func (s *step) applyGroup(name types.NamespacedName, object *specsv1alpha4.HTTPRouteGroup) {
+	ref := specRef(specKey(name, accessv1alpha3.KindHTTPRouteGroup), object)
+	group := &routeGroup{}
+	var wrong problems
+	for i, judged := range validate.HTTPMatches(object) {
+		if match, err := httpMatch(object.Spec.Matches[i]); err == nil && len(judged.Errors) == 0 {
+			group.matches = append(group.matches, match)
+		}
+		for _, p := range judged.Errors {
+			wrong.addf(p.Reason, "%s; the match holds for no request", p)
+		}
+	}
+	s.groups[name] = group
+	s.say(ref, wrong.accepted(ref))
+}
+
+func (s *step) routeChanged(key mesh.ObjectKey) {
+	s.staleRoots.addAll(s.rootsMatching.of(key))
+	s.staleTargets.addAll(s.targetsBy.of(key))
+}
+
+// routeOf returns which route a rule means. A TCPRoute's name may carry a port.
+func routeOf(namespace string, rule accessv1alpha3.TrafficTargetRule) mesh.ObjectKey {
+	name := rule.Name
+	if rule.Kind == accessv1alpha3.KindTCPRoute {
+		if route, _, limited, ok := accessv1alpha3.PortLimit(name); ok && limited {
+			name = route
+		}
+	}
+	return specKey(types.NamespacedName{Namespace: namespace, Name: name}, rule.Kind)
+}
+
+// isThere is true if there is such a route.
+func (s *step) isThere(key mesh.ObjectKey) bool {
+	name, ok := types.NamespacedName{Namespace: key.Namespace, Name: key.Name}, false
+	switch key.Kind {
+	case accessv1alpha3.KindHTTPRouteGroup:
+		_, ok = s.groups[name]
+	case accessv1alpha3.KindTCPRoute:
+		_, ok = s.tcp[name]
+	}
+	return ok
+}
+
+// tcpPorts returns the ports that a rule means by the name of a TCPRoute, or that
 // it means every port. The name may limit the route to one, as older versions
 // of TrafficTarget do at the destination.
-func (r routes) portsOf(namespace, name string) (ports []uint16, every, found bool) {
+func (s *step) tcpPorts(namespace, name string) (ports []uint16, every, found bool) {
 	name, limit, limited, ok := accessv1alpha3.PortLimit(name)
 	if ok && limited && name == "" {
 		return []uint16{uint16(limit)}, false, true
 	}
-	route, found := r.tcp[namespace+"/"+name]
+	route, found := s.tcp[types.NamespacedName{Namespace: namespace, Name: name}]
 	if !ok || !found {
 		return nil, false, false
 	}
@@ -121,9 +157,13 @@ func httpMatch(m specsv1alpha4.HTTPMatch) (mesh.HTTPMatch, error) {
 	return match, err
 }
 
-func specRef(namespace, name, kind string, generation int64) mesh.ObjectRef {
+func specKey(name types.NamespacedName, kind string) mesh.ObjectKey {
+	return mesh.ObjectKey{Group: specsv1alpha4.GroupVersion.Group, Kind: kind, Namespace: name.Namespace, Name: name.Name}
+}
+
+func specRef(key mesh.ObjectKey, object client.Object) mesh.ObjectRef {
 	return mesh.ObjectRef{
-		Group: specsv1alpha4.GroupVersion.Group, Version: specsv1alpha4.GroupVersion.Version, Kind: kind,
-		Namespace: namespace, Name: name, Generation: generation,
+		Group: key.Group, Version: specsv1alpha4.GroupVersion.Version, Kind: key.Kind,
+		Namespace: key.Namespace, Name: key.Name, Generation: object.GetGeneration(), UID: string(object.GetUID()),
 	}
 }

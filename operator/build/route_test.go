@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/types"
 
 	accessv1alpha3 "github.com/heddle-mesh/heddle/crds/smi/access/v1alpha3"
 	specsv1alpha4 "github.com/heddle-mesh/heddle/crds/smi/specs/v1alpha4"
@@ -77,7 +78,7 @@ func TestMatchesThatCanBeUsed(t *testing.T) {
 		specsv1alpha4.HTTPMatch{Name: "good", PathRegex: "/c"},
 		specsv1alpha4.HTTPMatch{PathRegex: "/d"},
 	)}}
-	got := (&builder{objects: objects}).routes().http[ns+"/g"]
+	got := usableOf(objects)
 	if diff := cmp.Diff([]mesh.HTTPMatch{{Name: "good", PathRegex: "/b"}}, got); diff != "" {
 		t.Errorf("matches (-want +got):\n%s", diff)
 	}
@@ -86,7 +87,7 @@ func TestMatchesThatCanBeUsed(t *testing.T) {
 func TestFindingsOnRoutes(t *testing.T) {
 	t.Parallel()
 	ref := func(kind, name string) mesh.ObjectRef {
-		return mesh.ObjectRef{Group: "specs.smi-spec.io", Version: "v1alpha4", Kind: kind, Namespace: ns, Name: name, Generation: 1}
+		return mesh.ObjectRef{Group: "specs.smi-spec.io", Version: "v1alpha4", Kind: kind, Namespace: ns, Name: name, Generation: 1, UID: "uid-" + name}
 	}
 	_, findings := built(t, Objects{
 		HTTPRouteGroups: []*specsv1alpha4.HTTPRouteGroup{
@@ -113,9 +114,21 @@ func TestUDPRoutesAreRefused(t *testing.T) {
 	snapshot, findings := built(t, Objects{
 		UDPRoutes: []*specsv1alpha4.UDPRoute{dns}, TrafficTargets: []*accessv1alpha3.TrafficTarget{target("t", rule)},
 	})
-	said(t, findings, specRef(ns, "dns", "UDPRoute", 1), say{"!Accepted Unsupported", "use a NetworkPolicy for UDP"})
+	said(t, findings, routeRef("dns", "UDPRoute"), say{"!Accepted Unsupported", "use a NetworkPolicy for UDP"})
 	said(t, findings, targetRef("t"), good, say{"!ResolvedRefs Unsupported", "spec.rules[0].kind: UDPRoute is not enforced, so it grants nothing"})
-	if policy := snapshot.Policies[identity("web")]; !policy.Closed || len(policy.Grants) > 0 {
+	if policy := snapshot.Policies.Get(identity("web")); !policy.Closed || len(policy.Grants) > 0 {
 		t.Errorf("policy: %+v", policy)
 	}
+}
+
+func routeRef(name, kind string) mesh.ObjectRef {
+	object := &specsv1alpha4.TCPRoute{ObjectMeta: meta(name)}
+	return specRef(specKey(types.NamespacedName{Namespace: ns, Name: name}, kind), object)
+}
+
+// usableOf returns the matches that can be used of the group g.
+func usableOf(objects Objects) []mesh.HTTPMatch {
+	b := NewBuilder()
+	b.Apply(objects.changes())
+	return b.groups[types.NamespacedName{Namespace: ns, Name: "g"}].matches
 }

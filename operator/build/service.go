@@ -2,6 +2,7 @@ package build
 
 import (
 	"cmp"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -10,14 +11,28 @@ import (
 	"github.com/heddle-mesh/heddle/operator/mesh"
 )
 
-func (b *builder) services() {
-	for _, service := range b.objects.Services {
-		if service.Spec.Type == corev1.ServiceTypeExternalName {
+// applyServices takes in what services are without splits.
+func (s *step) applyServices(changes Of[*corev1.Service]) {
+	for name, object := range changes {
+		key := mesh.ServiceKey{Namespace: name.Namespace, Name: name.Name}
+		var now *mesh.Service
+		if object != nil && object.Spec.Type != corev1.ServiceTypeExternalName {
+			now = serviceOf(object)
+		}
+		if now != nil && len(now.Ports) == 0 {
+			now = nil
+		}
+		if reflect.DeepEqual(s.Builder.services[key], now) {
 			continue
 		}
-		if s := serviceOf(service); len(s.Ports) > 0 {
-			b.snapshot.Services[s.Key] = s
+		if now != nil {
+			s.Builder.services[key] = now
+		} else {
+			delete(s.Builder.services, key)
 		}
+		s.staleEndpoints.add(key)
+		s.staleRoots.add(key)
+		s.staleRoots.addAll(s.rootsBehind.of(key))
 	}
 }
 

@@ -1,6 +1,7 @@
 package build
 
 import (
+	"maps"
 	"net/netip"
 	"testing"
 
@@ -88,7 +89,7 @@ func TestServices(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			snapshot, findings := built(t, Objects{Services: []*corev1.Service{tc.service}})
-			if diff := cmp.Diff(tc.want, snapshot.Services, addresses); diff != "" {
+			if diff := cmp.Diff(tc.want, maps.Collect(snapshot.Services.All()), addresses); diff != "" {
 				t.Errorf("services (-want +got):\n%s", diff)
 			}
 			if len(findings) > 0 {

@@ -10,12 +10,12 @@ import (
 )
 
 // share shares one port of the root among the backends that have it.
-func (b *builder) share(split *splitv1alpha4.TrafficSplit, port *mesh.Port, refs *problems) []mesh.Share {
+func (s *step) share(split *splitv1alpha4.TrafficSplit, port *mesh.Port, refs *problems) []mesh.Share {
 	var shares []mesh.Share
 	var weights []uint64
 	for _, backend := range split.Spec.Backends {
 		key := mesh.PortKey{Service: mesh.ServiceKey{Namespace: split.Namespace, Name: backend.Service}, Port: port.Number}
-		found, missing := b.backend(key, port.Protocol, backend.Weight > 0, refs)
+		found, missing := s.backend(key, port.Protocol, backend.Weight > 0, refs)
 		if !found {
 			continue
 		}
@@ -30,8 +30,8 @@ func (b *builder) share(split *splitv1alpha4.TrafficSplit, port *mesh.Port, refs
 
 // backend judges one backend for one port: whether it has a share there, and
 // whether that share is an error.
-func (b *builder) backend(key mesh.PortKey, root mesh.Protocol, weighs bool, refs *problems) (found, missing bool) {
-	service := b.snapshot.Services[key.Service]
+func (s *step) backend(key mesh.PortKey, root mesh.Protocol, weighs bool, refs *problems) (found, missing bool) {
+	service := s.Builder.services[key.Service]
 	if service == nil {
 		refs.addf(heddlev1alpha1.ReasonBackendNotFound,
 			"spec.backends: there is no Service %s with a TCP port, %s; create it", key.Service, lost(root, weighs, 500))
@@ -47,7 +47,7 @@ func (b *builder) backend(key mesh.PortKey, root mesh.Protocol, weighs bool, ref
 		refs.addf(heddlev1alpha1.ReasonPortMismatch,
 			"spec.backends: port %d of Service %s is TCP and takes no requests, %s; set its appProtocol to http", key.Port, key.Service, lost(root, weighs, 500))
 		return true, true
-	case b.snapshot.Endpoints[key] == nil && weighs:
+	case s.endpoints.Get(key) == nil && weighs:
 		refs.addf(heddlev1alpha1.ReasonBackendNoEndpoints,
 			"spec.backends: nothing is ready behind port %d of Service %s, %s; start a pod that its selector finds", key.Port, key.Service, lost(root, weighs, 503))
 	}

@@ -52,7 +52,7 @@ func TestABackendWithoutEndpointsKeepsItsShare(t *testing.T) {
 			snapshot, findings := built(t, Objects{
 				Services: []*corev1.Service{web, v1}, EndpointSlices: tc.slices, TrafficSplits: []*splitv1alpha4.TrafficSplit{tc.split},
 			})
-			if got := snapshot.Services[mesh.ServiceKey{Namespace: ns, Name: "web"}].Ports[0].Route.Shares[0]; got.Missing {
+			if got := snapshot.Services.Get(mesh.ServiceKey{Namespace: ns, Name: "web"}).Ports[0].Route.Shares[0]; got.Missing {
 				t.Errorf("share %+v", got)
 			}
 			said(t, findings, splitRef("s"), good, tc.says)

@@ -130,7 +130,7 @@ func TestSplitsWithMatches(t *testing.T) {
 				HTTPRouteGroups: []*specsv1alpha4.HTTPRouteGroup{beta, insiders, half, group("empty")},
 			})
 			want := &mesh.Port{Key: portKey("web", 80), Number: 80, Matched: tc.matched, Route: tc.route}
-			if diff := cmp.Diff(want, snapshot.Services[mesh.ServiceKey{Namespace: ns, Name: "web"}].Ports[0]); diff != "" {
+			if diff := cmp.Diff(want, snapshot.Services.Get(mesh.ServiceKey{Namespace: ns, Name: "web"}).Ports[0]); diff != "" {
 				t.Errorf("port (-want +got):\n%s", diff)
 			}
 			for name, says := range tc.says {
@@ -151,7 +151,7 @@ func TestAGroupOfAnotherNamespaceIsMissing(t *testing.T) {
 		TrafficSplits:   []*splitv1alpha4.TrafficSplit{matching(split("s", "v1=1"), "beta")},
 		HTTPRouteGroups: []*specsv1alpha4.HTTPRouteGroup{elsewhere},
 	})
-	if port := snapshot.Services[mesh.ServiceKey{Namespace: ns, Name: "web"}].Ports[0]; port.Split() {
+	if port := snapshot.Services.Get(mesh.ServiceKey{Namespace: ns, Name: "web"}).Ports[0]; port.Split() {
 		t.Errorf("port %+v", port)
 	}
 	said(t, findings, splitRef("s"), good, say{"!ResolvedRefs RouteNotFound", "HTTPRouteGroup shop/beta"})
@@ -166,7 +166,7 @@ func TestConnectionsMatchNothing(t *testing.T) {
 		TrafficSplits:   []*splitv1alpha4.TrafficSplit{matching(split("s", "v1=1"), "all")},
 		HTTPRouteGroups: []*specsv1alpha4.HTTPRouteGroup{group("all", specsv1alpha4.HTTPMatch{Name: "all"})},
 	})
-	web := snapshot.Services[mesh.ServiceKey{Namespace: ns, Name: "web"}]
+	web := snapshot.Services.Get(mesh.ServiceKey{Namespace: ns, Name: "web"})
 	if !web.Ports[0].Split() || web.Ports[1].Split() {
 		t.Errorf("requests are split: %t, connections: %t", web.Ports[0].Split(), web.Ports[1].Split())
 	}
@@ -179,7 +179,7 @@ func TestASplitWithMatchesTakesOnlyWhatTheyDescribe(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		objects := anyObjects(t)
-		all, _ := Build(objects, nil)
+		all, _ := Build(objects)
 		groupless := objects
 		groupless.HTTPRouteGroups = nil
 		matchless := objects
@@ -190,10 +190,10 @@ func TestASplitWithMatchesTakesOnlyWhatTheyDescribe(t *testing.T) {
 			}
 		}
 		for what, fewer := range map[string]Objects{"the groups": groupless, "the splits with matches": matchless} {
-			without, _ := Build(fewer, nil)
-			for key, s := range all.Services {
+			without, _ := Build(fewer)
+			for key, s := range all.Services.All() {
 				for i, port := range s.Ports {
-					other := without.Services[key].Ports[i]
+					other := without.Services.Get(key).Ports[i]
 					if len(other.Matched) > 0 {
 						t.Errorf("without %s port %s has %+v", what, port.Key, other.Matched)
 					}

@@ -29,7 +29,7 @@ func split(name string, backends ...string) *splitv1alpha4.TrafficSplit {
 }
 
 func splitRef(name string) mesh.ObjectRef {
-	return mesh.ObjectRef{Group: "split.smi-spec.io", Version: "v1alpha4", Kind: "TrafficSplit", Namespace: ns, Name: name, Generation: 1}
+	return mesh.ObjectRef{Group: "split.smi-spec.io", Version: "v1alpha4", Kind: "TrafficSplit", Namespace: ns, Name: name, Generation: 1, UID: "uid-" + name}
 }
 
 // say is a finding in short: "Type Reason", with a ! before it when it is not
@@ -220,7 +220,7 @@ func TestSplits(t *testing.T) {
 					want.Shares = nil
 				}
 			}
-			for key, s := range snapshot.Services {
+			for key, s := range snapshot.Services.All() {
 				for _, port := range s.Ports {
 					wantHere := want
 					if key.Name != "web" {
@@ -258,7 +258,7 @@ func TestASplitSharesEveryPortOfItsRoot(t *testing.T) {
 			Origin: origin, Shares: []mesh.Share{{Backend: portKey("v1", 82), Weight: 1}},
 		}},
 	}
-	if diff := cmp.Diff(want, snapshot.Services[mesh.ServiceKey{Namespace: ns, Name: "web"}].Ports); diff != "" {
+	if diff := cmp.Diff(want, snapshot.Services.Get(mesh.ServiceKey{Namespace: ns, Name: "web"}).Ports); diff != "" {
 		t.Errorf("ports (-want +got):\n%s", diff)
 	}
 	said(t, findings, splitRef("s"), good,
@@ -271,8 +271,8 @@ func TestSplitWithoutARoot(t *testing.T) {
 		Services:      []*corev1.Service{service("v1", "10.96.0.2"), service("web", "10.96.0.1", corev1.ServicePort{Port: 53, Protocol: corev1.ProtocolUDP})},
 		TrafficSplits: []*splitv1alpha4.TrafficSplit{split("s", "v1=1")},
 	})
-	if len(snapshot.Services) != 1 {
-		t.Errorf("%d services", len(snapshot.Services))
+	if snapshot.Services.Len() != 1 {
+		t.Errorf("%d services", snapshot.Services.Len())
 	}
 	said(t, findings, splitRef("s"), good, say{"!ResolvedRefs ServiceNotFound", "spec.service: there is no Service shop/web"})
 }
@@ -299,7 +299,7 @@ func TestOfSeveralSplitsOnOneRootTheOldestActs(t *testing.T) {
 			services := []*corev1.Service{service("web", "10.96.0.1"), service("v1", "10.96.0.2"), service("v2", "10.96.0.3")}
 			snapshot, findings := built(t, Objects{Services: services, EndpointSlices: backing(services...), TrafficSplits: tc.splits})
 			want := &mesh.Route{Origin: "TrafficSplit shop/winner", Shares: []mesh.Share{share("v2", 1)}}
-			if diff := cmp.Diff(want, snapshot.Services[mesh.ServiceKey{Namespace: ns, Name: "web"}].Ports[0].Route); diff != "" {
+			if diff := cmp.Diff(want, snapshot.Services.Get(mesh.ServiceKey{Namespace: ns, Name: "web"}).Ports[0].Route); diff != "" {
 				t.Errorf("route (-want +got):\n%s", diff)
 			}
 			said(t, findings, splitRef("winner"), good, complete)
@@ -320,7 +320,7 @@ func TestAnAllZeroSplitHoldsItsRoot(t *testing.T) {
 		Services:      []*corev1.Service{service("web", "10.96.0.1"), service("v1", "10.96.0.2")},
 		TrafficSplits: []*splitv1alpha4.TrafficSplit{split("a", "v1=0"), younger},
 	})
-	if total := snapshot.Services[mesh.ServiceKey{Namespace: ns, Name: "web"}].Ports[0].Route.Total(); total != 0 {
+	if total := snapshot.Services.Get(mesh.ServiceKey{Namespace: ns, Name: "web"}).Ports[0].Route.Total(); total != 0 {
 		t.Errorf("weights add up to %d", total)
 	}
 	said(t, findings, splitRef("b"), good, say{"Conflicted " + heddlev1alpha1.ReasonOlderSplit, "shop/a"})
@@ -338,7 +338,7 @@ func TestSplitsAreNotFollowed(t *testing.T) {
 		TrafficSplits: []*splitv1alpha4.TrafficSplit{split("a", "v1=80", "v2=20"), second},
 	})
 	routes := map[string]*mesh.Route{}
-	for key, s := range snapshot.Services {
+	for key, s := range snapshot.Services.All() {
 		if route := s.Ports[0].Route; route != nil {
 			routes[key.Name] = route
 		}

@@ -1,10 +1,12 @@
 package build
 
 import (
+	"maps"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	accessv1alpha3 "github.com/heddle-mesh/heddle/crds/smi/access/v1alpha3"
 	specsv1alpha4 "github.com/heddle-mesh/heddle/crds/smi/specs/v1alpha4"
@@ -25,15 +27,15 @@ func TestUses(t *testing.T) {
 		},
 		TrafficTargets:  []*accessv1alpha3.TrafficTarget{target("t", byHTTP("g"), byTCP("nowhere")), target("u", byHTTP("g")), elsewhere},
 		HTTPRouteGroups: []*specsv1alpha4.HTTPRouteGroup{group("g"), group("idle", specsv1alpha4.HTTPMatch{Name: "all"})},
-	}, nil)
-	web := mesh.Use{Identities: []mesh.Identity{identity("web")}}
-	want := map[mesh.ObjectRef]mesh.Use{
-		splitRef("first"): {Ports: []mesh.PortKey{portKey("web", 80), portKey("web", 81)}}, targetRef("t"): web, targetRef("u"): web,
-		specRef(ns, "g", "HTTPRouteGroup", 1):    web,
-		splitRef("beta"):                         {Ports: []mesh.PortKey{portKey("web", 80)}},
-		specRef(ns, "idle", "HTTPRouteGroup", 1): {Ports: []mesh.PortKey{portKey("web", 80)}},
+	})
+	web := &mesh.Use{Identities: []mesh.Identity{identity("web")}}
+	want := map[mesh.ObjectKey]*mesh.Use{
+		splitRef("first").Key(): {Ports: []mesh.PortKey{portKey("web", 80), portKey("web", 81)}}, targetRef("t").Key(): web, targetRef("u").Key(): web,
+		specKey(types.NamespacedName{Namespace: ns, Name: "g"}, "HTTPRouteGroup"): web,
+		splitRef("beta").Key(): {Ports: []mesh.PortKey{portKey("web", 80)}},
+		specKey(types.NamespacedName{Namespace: ns, Name: "idle"}, "HTTPRouteGroup"): {Ports: []mesh.PortKey{portKey("web", 80)}},
 	}
-	if diff := cmp.Diff(want, got.Uses); diff != "" {
+	if diff := cmp.Diff(want, maps.Collect(got.Uses.All())); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -31,7 +31,7 @@ func TestAcceptedIsWhatValidationSays(t *testing.T) {
 		for _, o := range objects.TCPRoutes {
 			judged[[3]string{accessv1alpha3.KindTCPRoute, o.Namespace, o.Name}] = validate.TCPRoute(o)
 		}
-		_, findings := Build(objects, nil)
+		_, findings := Build(objects)
 		for _, f := range findings {
 			result, ok := judged[[3]string{f.Object.Kind, f.Object.Namespace, f.Object.Name}]
 			if !ok {

@@ -18,37 +18,123 @@ import (
 	"github.com/heddle-mesh/heddle/operator/mesh"
 )
 
-// pods puts in the pods that have not ended, and the workloads of those with
-// a sidecar. It returns which pod each address belongs to.
-func (b *builder) pods(strict map[string]bool) (owners map[netip.Addr]*corev1.Pod) {
-	b.snapshot.Pods = make(map[mesh.PodKey]*mesh.Pod, len(b.objects.Pods))
-	b.snapshot.Workloads = map[mesh.WorkloadKey]*mesh.Workload{}
-	owners = make(map[netip.Addr]*corev1.Pod, len(b.objects.Pods))
-	for _, pod := range b.objects.Pods {
-		if pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
-			continue
+// podFacts are what is kept of a pod that has not ended.
+type podFacts struct {
+	pod    *mesh.Pod
+	probes []mesh.Probe
+	// ending and started decide which of several pods has an address.
+	ending  bool
+	started time.Time
+}
+
+func factsOf(pod *corev1.Pod) *podFacts {
+	if pod == nil || pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
+		return nil
+	}
+	facts := &podFacts{pod: podOf(pod), ending: pod.DeletionTimestamp != nil, started: started(pod)}
+	if facts.pod.Meshed {
+		facts.probes = probesOf(pod)
+		facts.pod.Workload = workloadOf(pod, facts.pod.Identity, facts.probes)
+	}
+	return facts
+}
+
+// applyPods takes in pods, and who has the addresses that they claim.
+func (s *step) applyPods(changes Of[*corev1.Pod]) {
+	claimed := set[netip.Addr]{}
+	for name, object := range changes {
+		key := mesh.PodKey{Namespace: name.Namespace, Name: name.Name}
+		before, now := s.Builder.pods[key], factsOf(object)
+		if before != nil {
+			s.linkPod(before.pod, s.claims.remove, s.members.remove, claimed)
 		}
-		p := podOf(pod)
-		b.snapshot.Pods[p.Key] = p
-		for _, ip := range p.IPs {
-			if before := owners[ip]; before == nil || claim(pod, before) < 0 {
-				owners[ip] = pod
-			}
+		if now == nil {
+			s.pods.Drop(key)
+			delete(s.Builder.pods, key)
+		} else {
+			keep(s.pods, key, now.pod)
+			now.pod = s.pods.Get(key)
+			s.Builder.pods[key] = now
+			s.linkPod(now.pod, s.claims.add, s.members.add, claimed)
 		}
-		if !p.Meshed {
-			continue
-		}
-		probes := probesOf(pod)
-		p.Workload = workloadOf(pod, p.Identity, probes)
-		isStrict, ok := strict[pod.Namespace]
-		if !ok {
-			isStrict = b.snapshot.Settings.Strict
-		}
-		b.snapshot.Workloads[p.Workload] = &mesh.Workload{
-			Key: p.Workload, Identity: p.Identity, Strict: isStrict, Probes: probes,
+		if before == nil || now == nil || before.pod != now.pod {
+			s.staleEndpoints.addAll(s.behindPod.of(key))
 		}
 	}
-	return owners
+	for ip := range claimed {
+		before, now := s.podsByIP.Get(ip), s.ownerOf(ip)
+		if before == now {
+			continue
+		}
+		if now != nil {
+			s.podsByIP.Put(ip, now)
+		} else {
+			s.podsByIP.Drop(ip)
+		}
+		s.staleEndpoints.addAll(s.behindAddr.of(ip))
+	}
+}
+
+// linkPod calls the functions with what depends on the pod, and marks it stale.
+func (s *step) linkPod(pod *mesh.Pod, claim func(netip.Addr, mesh.PodKey), member func(mesh.WorkloadKey, mesh.PodKey), claimed set[netip.Addr]) {
+	for _, ip := range pod.IPs {
+		claim(ip, pod.Key)
+	}
+	claimed.add(pod.IPs...)
+	if pod.Meshed {
+		member(pod.Workload, pod.Key)
+		s.staleWorkloads.add(pod.Workload)
+	}
+}
+
+// ownerOf returns the pod that has the address, nil if it is none's.
+func (s *step) ownerOf(ip netip.Addr) *mesh.Pod {
+	var owner *podFacts
+	for key := range s.claims.of(ip) {
+		if facts := s.Builder.pods[key]; owner == nil || claim(facts, owner) < 0 {
+			owner = facts
+		}
+	}
+	if owner == nil {
+		return nil
+	}
+	return owner.pod
+}
+
+// makeWorkloads makes what groups of pods with a sidecar have in common. An
+// identity that gets its first or loses its last gets or loses a policy.
+func (s *step) makeWorkloads() {
+	for key := range s.staleWorkloads {
+		before := s.workloads.Get(key)
+		var now *mesh.Workload
+		for member := range s.members.of(key) {
+			facts := s.Builder.pods[member] // all are alike
+			now = &mesh.Workload{Key: key, Identity: facts.pod.Identity, Strict: s.strictIn(key.Namespace), Probes: facts.probes}
+			break
+		}
+		switch {
+		case now != nil:
+			keep(s.workloads, key, now)
+			if before == nil {
+				s.workloadsOf.add(now.Identity, key)
+				s.workloadsIn.add(key.Namespace, key)
+				s.staleIdentities.add(now.Identity)
+			}
+		case before != nil:
+			s.workloads.Drop(key)
+			s.workloadsOf.remove(before.Identity, key)
+			s.workloadsIn.remove(key.Namespace, key)
+			s.staleIdentities.add(before.Identity)
+		}
+	}
+}
+
+// strictIn is true where the namespace refuses plaintext.
+func (s *step) strictIn(namespace string) bool {
+	if strict, ok := s.strict[namespace]; ok {
+		return strict
+	}
+	return s.settings.Strict
 }
 
 // claim orders pods that say they have the same address by which of them has
@@ -56,15 +142,14 @@ func (b *builder) pods(strict map[string]bool) (owners map[netip.Addr]*corev1.Po
 // when the API server does not yet know that its pod has ended. So it is not
 // the one that is being deleted, and else the one that started last. Name
 // decides between equals, so that the order in which pods are seen never does.
-func claim(x, y *corev1.Pod) int {
-	if ending := x.DeletionTimestamp != nil; ending != (y.DeletionTimestamp != nil) {
-		if ending {
+func claim(x, y *podFacts) int {
+	if x.ending != y.ending {
+		if x.ending {
 			return 1
 		}
 		return -1
 	}
-	return cmp.Or(started(y).Compare(started(x)),
-		cmp.Compare(x.Namespace, y.Namespace), cmp.Compare(x.Name, y.Name))
+	return cmp.Or(y.started.Compare(x.started), x.pod.Key.Compare(y.pod.Key))
 }
 
 // started is when a node took the pod on.

@@ -57,9 +57,9 @@ func TestWhoHasAnAddress(t *testing.T) {
 			t.Parallel()
 			snapshot, _ := built(t, Objects{Pods: tc.pods})
 			got := ""
-			if owner := snapshot.PodsByIP[netip.MustParseAddr(ip)]; owner != nil {
+			if owner := snapshot.PodsByIP.Get(netip.MustParseAddr(ip)); owner != nil {
 				got = owner.Key.Name
-				if owner != snapshot.Pods[owner.Key] {
+				if owner != snapshot.Pods.Get(owner.Key) {
 					t.Error("not the same pod as by name")
 				}
 			}
@@ -129,12 +129,12 @@ func TestPods(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			snapshot, _ := built(t, Objects{Pods: []*corev1.Pod{tc.pod}})
-			got := snapshot.Pods[key]
+			got := snapshot.Pods.Get(key)
 			if diff := cmp.Diff(tc.want, got, addresses, cmpopts.IgnoreFields(mesh.Pod{}, "Workload")); diff != "" {
 				t.Errorf("pod (-want +got):\n%s", diff)
 			}
-			if wanted := tc.want != nil && tc.want.Meshed; wanted != (len(snapshot.Workloads) == 1) {
-				t.Errorf("%d workloads", len(snapshot.Workloads))
+			if wanted := tc.want != nil && tc.want.Meshed; wanted != (snapshot.Workloads.Len() == 1) {
+				t.Errorf("%d workloads", snapshot.Workloads.Len())
 			}
 		})
 	}
@@ -185,9 +185,9 @@ func TestWorkloadIsTheOwnerThatPeopleKnow(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			snapshot, _ := Build(Objects{Pods: []*corev1.Pod{tc.pod}}, nil)
-			got := snapshot.Pods[podKey(tc.pod)].Workload
-			if snapshot.Workloads[got] == nil || snapshot.Workloads[got].Key != got {
+			snapshot, _ := Build(Objects{Pods: []*corev1.Pod{tc.pod}})
+			got := snapshot.Pods.Get(podKey(tc.pod)).Workload
+			if snapshot.Workloads.Get(got) == nil || snapshot.Workloads.Get(got).Key != got {
 				t.Errorf("no workload %+v", got)
 			}
 			if got.Variant == "" {
@@ -239,12 +239,12 @@ func TestVariants(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			snapshot, _ := built(t, Objects{Pods: []*corev1.Pod{tc.x, tc.y}})
-			x, y := snapshot.Pods[podKey(tc.x)].Workload, snapshot.Pods[podKey(tc.y)].Workload
+			x, y := snapshot.Pods.Get(podKey(tc.x)).Workload, snapshot.Pods.Get(podKey(tc.y)).Workload
 			if (x == y) != tc.same {
 				t.Errorf("%+v and %+v", x, y)
 			}
-			if want := map[bool]int{true: 1, false: 2}[tc.same]; len(snapshot.Workloads) != want {
-				t.Errorf("%d workloads, want %d", len(snapshot.Workloads), want)
+			if want := map[bool]int{true: 1, false: 2}[tc.same]; snapshot.Workloads.Len() != want {
+				t.Errorf("%d workloads, want %d", snapshot.Workloads.Len(), want)
 			}
 		})
 	}
@@ -276,13 +276,13 @@ func TestStrict(t *testing.T) {
 			snapshot, _ := built(t, Objects{
 				MeshConfig: tc.config, Namespaces: tc.namespaces, Pods: []*corev1.Pod{pod("web-1", "web", "10.1.0.1")},
 			})
-			for _, workload := range snapshot.Workloads {
+			for _, workload := range snapshot.Workloads.All() {
 				if workload.Strict != tc.want {
 					t.Errorf("strict is %t", workload.Strict)
 				}
 			}
-			if len(snapshot.Workloads) != 1 {
-				t.Errorf("%d workloads", len(snapshot.Workloads))
+			if snapshot.Workloads.Len() != 1 {
+				t.Errorf("%d workloads", snapshot.Workloads.Len())
 			}
 		})
 	}

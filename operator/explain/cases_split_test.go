@@ -42,7 +42,7 @@ type splitCase struct {
 
 func (c splitCase) run(t *testing.T) {
 	t.Helper()
-	snapshot, _ := build.Build(objects(t, manifests(c.manifests...)), nil)
+	snapshot, _ := build.Build(objects(t, manifests(c.manifests...)))
 	if diff := cmp.Diff(c.want, shares(explain.Explain(snapshot, call("web")))); diff != "" {
 		t.Errorf("shares (-want +got):\n%s", diff)
 	}
@@ -63,7 +63,7 @@ func TestCaseO2_BackendsKeepTheirOwnNames(t *testing.T) {
 	t.Parallel()
 	snapshot, _ := build.Build(objects(t, manifests(
 		behind("shop", "web", "cart", 1, 8080, 1), behind("shop", "v1", "cart", 2, 8080, 1), behind("shop", "v2", "cart", 3, 8080, 1),
-		splitOf("s", noon, "{service: v1, weight: 0}, {service: v2, weight: 100}"))), nil)
+		splitOf("s", noon, "{service: v1, weight: 0}, {service: v2, weight: 100}"))))
 	for to, want := range map[string]string{"web": "v2:8080 100/100 admitted", "v1": "v1:8080 1/1 admitted", "v2": "v2:8080 1/1 admitted"} {
 		if diff := cmp.Diff([]string{want}, shares(explain.Explain(snapshot, call(to)))); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", to, diff)
@@ -114,7 +114,7 @@ func TestCaseO7_TheRootAsItsOwnBackendAndSplitsInARow(t *testing.T) {
 		splitOf("s", noon, "{service: web, weight: 80}, {service: v2, weight: 20}"), next,
 	}
 	splitCase{all, []string{"web:8080 80/100 admitted", "v2:8080 20/100 admitted"}}.run(t)
-	snapshot, _ := build.Build(objects(t, manifests(all...)), nil)
+	snapshot, _ := build.Build(objects(t, manifests(all...)))
 	if diff := cmp.Diff([]string{"v3:8080 100/100 admitted"}, shares(explain.Explain(snapshot, call("v2")))); diff != "" {
 		t.Errorf("a direct call (-want +got):\n%s", diff)
 	}

@@ -67,7 +67,7 @@ func (e *explanation) callable(set *mesh.EndpointSet) []mesh.Endpoint {
 
 func (e *explanation) kindOf(endpoint mesh.Endpoint) kind {
 	k := kind{meshed: endpoint.Meshed, identity: endpoint.Identity, port: endpoint.Address.Port()}
-	if pod := e.snapshot.PodsByIP[endpoint.Address.Addr()]; pod != nil && endpoint.Meshed {
+	if pod := e.snapshot.PodsByIP.Get(endpoint.Address.Addr()); pod != nil && endpoint.Meshed {
 		k.workload = pod.Workload
 	}
 	return k
@@ -75,7 +75,7 @@ func (e *explanation) kindOf(endpoint mesh.Endpoint) kind {
 
 // pod returns the kind of the pod that has the address.
 func (e *explanation) pod(addr netip.AddrPort) (kind, bool) {
-	pod := e.snapshot.PodsByIP[addr.Addr()]
+	pod := e.snapshot.PodsByIP.Get(addr.Addr())
 	if pod == nil {
 		return kind{}, false
 	}
@@ -104,7 +104,7 @@ func (e *explanation) verdict(k kind, count int, http bool) Verdict {
 
 // outsider decides for callers without an identity.
 func (e *explanation) outsider(v *Verdict, k kind, http bool) {
-	workload := e.snapshot.Workloads[k.workload]
+	workload := e.snapshot.Workloads.Get(k.workload)
 	refused := Forbidden
 	if !http {
 		refused = Closed
@@ -169,7 +169,7 @@ func (e *explanation) member(v *Verdict, k kind, http bool) {
 }
 
 func (e *explanation) policy(id mesh.Identity) *mesh.Policy {
-	if policy := e.snapshot.Policies[id]; policy != nil {
+	if policy := e.snapshot.Policies.Get(id); policy != nil {
 		return policy
 	}
 	return &mesh.Policy{Destination: id, Closed: e.snapshot.DefaultPolicy(id.Namespace)}

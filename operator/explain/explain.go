@@ -101,7 +101,7 @@ func (e *explanation) stop(outcome Outcome, why string) {
 // nothing has.
 func (e *explanation) port() (*mesh.Port, bool) {
 	if e.request.To != (mesh.PortKey{}) {
-		service := e.snapshot.Services[e.request.To.Service]
+		service := e.snapshot.Services.Get(e.request.To.Service)
 		if service == nil {
 			return nil, false
 		}
@@ -111,7 +111,7 @@ func (e *explanation) port() (*mesh.Port, bool) {
 		}
 		return service.Ports[i], true
 	}
-	for _, service := range e.snapshot.Services {
+	for _, service := range e.snapshot.Services.All() {
 		for _, port := range service.Ports {
 			known := e.snapshot.Destinations(service, port)
 			if e.request.From.Outside && port.Headless {
@@ -136,7 +136,7 @@ func (e *explanation) backend(share mesh.Share, of uint64, http bool, nowhere Ou
 		branch.Reason = "the backend does not exist, and its share is given to no other"
 		return branch
 	}
-	order, count := e.kinds(e.snapshot.Endpoints[share.Backend])
+	order, count := e.kinds(e.snapshot.Endpoints.Get(share.Backend))
 	if len(order) == 0 {
 		branch.Outcome, branch.Reason = nowhere, "it has no ready endpoints"
 		return branch

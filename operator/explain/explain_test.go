@@ -25,19 +25,16 @@ func key(name string, port uint16) mesh.PortKey {
 func shop(policy *mesh.Policy, names ...string) *mesh.Snapshot {
 	workload := mesh.WorkloadKey{Namespace: "shop", Kind: "Deployment", Name: "cart"}
 	s := &mesh.Snapshot{
-		Services: map[mesh.ServiceKey]*mesh.Service{}, Endpoints: map[mesh.PortKey]*mesh.EndpointSet{},
-		PodsByIP: map[netip.Addr]*mesh.Pod{},
-		Workloads: map[mesh.WorkloadKey]*mesh.Workload{workload: {
+		Workloads: mesh.TableOf(map[mesh.WorkloadKey]*mesh.Workload{workload: {
 			Key: workload, Identity: cart, Probes: []mesh.Probe{{Port: 8080, Path: "/healthz?full=1", Method: "GET"}},
-		}},
-		Policies: map[mesh.Identity]*mesh.Policy{},
+		}}),
 	}
 	if policy != nil {
-		s.Policies[cart] = policy
+		s.Policies = s.Policies.With(cart, policy)
 	}
 	for i, name := range names {
 		pod := netip.AddrFrom4([4]byte{10, 244, 0, byte(i + 1)})
-		s.PodsByIP[pod] = &mesh.Pod{Key: mesh.PodKey{Namespace: "shop", Name: name + "-1"}, Identity: cart, Meshed: true, Workload: workload, IPs: []netip.Addr{pod}}
+		s.PodsByIP = s.PodsByIP.With(pod, &mesh.Pod{Key: mesh.PodKey{Namespace: "shop", Name: name + "-1"}, Identity: cart, Meshed: true, Workload: workload, IPs: []netip.Addr{pod}})
 		service := &mesh.Service{Key: key(name, 80).Service, Addresses: []netip.Addr{netip.AddrFrom4([4]byte{10, 96, 0, byte(i + 1)})}}
 		for _, p := range []struct {
 			number, target uint16
@@ -45,11 +42,11 @@ func shop(policy *mesh.Policy, names ...string) *mesh.Snapshot {
 		}{{80, 8080, mesh.ProtocolHTTP}, {5432, 5432, mesh.ProtocolTCP}} {
 			k := key(name, p.number)
 			service.Ports = append(service.Ports, &mesh.Port{Key: k, Number: p.number, Protocol: p.protocol})
-			s.Endpoints[k] = &mesh.EndpointSet{Key: k, Identities: []mesh.Identity{cart}, Endpoints: []mesh.Endpoint{{
+			s.Endpoints = s.Endpoints.With(k, &mesh.EndpointSet{Key: k, Identities: []mesh.Identity{cart}, Endpoints: []mesh.Endpoint{{
 				Address: netip.AddrPortFrom(pod, p.target), Meshed: true, Identity: cart,
-			}}}
+			}}})
 		}
-		s.Services[service.Key] = service
+		s.Services = s.Services.With(service.Key, service)
 	}
 	return s
 }
@@ -146,12 +143,12 @@ func TestSettings(t *testing.T) {
 	}{
 		{"outsiders are admitted by default", func() {}, outside, explain.Admitted},
 		{"strict refuses them", func() {
-			s.Workloads[mesh.WorkloadKey{Namespace: "shop", Kind: "Deployment", Name: "cart"}].Strict = true
+			s.Workloads.Get(mesh.WorkloadKey{Namespace: "shop", Kind: "Deployment", Name: "cart"}).Strict = true
 		}, outside, explain.Forbidden},
 		{"and no others", func() {}, get("/"), explain.Admitted},
 		{"denying egress closes what is not of the mesh", func() { s.Settings.EgressDenied = true }, elsewhere, explain.Unavailable},
 		{"access Deny closes who has no target", func() { s.Settings.Access = mesh.Deny }, get("/"), explain.Forbidden},
-		{"a namespace may say otherwise", func() { s.NamespaceAccess = map[string]mesh.Access{"shop": mesh.Allow} }, get("/"), explain.Admitted},
+		{"a namespace may say otherwise", func() { s.NamespaceAccess = mesh.TableOf(map[string]mesh.Access{"shop": mesh.Allow}) }, get("/"), explain.Admitted},
 	} {
 		step.change()
 		if d := explain.Explain(s, step.request); d.Outcome != step.want {
@@ -187,7 +184,7 @@ func TestSplit(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := shop(nil, "cart", "v1", "v2")
-			s.Services[key("cart", 80).Service].Ports[0].Route = &mesh.Route{Origin: "TrafficSplit shop/cart", Shares: tc.shares}
+			s.Services.Get(key("cart", 80).Service).Ports[0].Route = &mesh.Route{Origin: "TrafficSplit shop/cart", Shares: tc.shares}
 			d := explain.Explain(s, get("/"))
 			var shown []string
 			for _, b := range d.Branches {
@@ -214,7 +211,7 @@ func TestSplitsWithMatches(t *testing.T) {
 	by := func(origin, backend string, matches ...mesh.HTTPMatch) *mesh.Route {
 		return &mesh.Route{Origin: origin, Matches: matches, Shares: []mesh.Share{{Backend: key(backend, 80), Weight: 1}}}
 	}
-	port := s.Services[key("cart", 80).Service].Ports[0]
+	port := s.Services.Get(key("cart", 80).Service).Ports[0]
 	port.Matched = []*mesh.Route{
 		by("first", "v1", mesh.HTTPMatch{Name: "beta", PathRegex: "/beta"}, mesh.HTTPMatch{Name: "post", Methods: []string{"POST"}}),
 		by("second", "v2", mesh.HTTPMatch{Name: "all beta", PathRegex: "/beta.*"}),
@@ -250,7 +247,7 @@ func TestSplitsWithMatches(t *testing.T) {
 func TestConnectionsAreShared(t *testing.T) {
 	t.Parallel()
 	s := shop(nil, "cart", "v1")
-	s.Services[key("cart", 5432).Service].Ports[1].Route = &mesh.Route{Origin: "split", Shares: []mesh.Share{
+	s.Services.Get(key("cart", 5432).Service).Ports[1].Route = &mesh.Route{Origin: "split", Shares: []mesh.Share{
 		{Backend: key("v1", 5432), Weight: 3}, {Backend: key("gone", 5432), Weight: 1, Missing: true},
 	}}
 	d := explain.Explain(s, explain.Request{From: explain.Caller{Identity: web}, To: key("cart", 5432), Protocol: explain.TCP})
@@ -262,7 +259,7 @@ func TestConnectionsAreShared(t *testing.T) {
 func TestHeadlessRootIsKnownByItsEndpoints(t *testing.T) {
 	t.Parallel()
 	s := shop(nil, "cart", "v1")
-	service := s.Services[key("cart", 80).Service]
+	service := s.Services.Get(key("cart", 80).Service)
 	service.Addresses, service.Ports[0].Headless = nil, true
 	service.Ports[0].Route = &mesh.Route{Origin: "split", Shares: []mesh.Share{{Backend: key("v1", 80), Weight: 1}}}
 	r := get("/")
@@ -280,8 +277,8 @@ func TestCallersAreSentWhereTheyMayGo(t *testing.T) {
 	t.Parallel()
 	admin := mesh.Identity{Namespace: "shop", ServiceAccount: "admin"}
 	s := shop(closed(mesh.Grant{Sources: []mesh.Identity{web}, Ports: []uint16{8080}, HTTP: []mesh.HTTPMatch{{PathRegex: "/a"}}}), "cart")
-	s.Policies[admin] = &mesh.Policy{Destination: admin, Closed: true}
-	set := s.Endpoints[key("cart", 80)]
+	s.Policies = s.Policies.With(admin, &mesh.Policy{Destination: admin, Closed: true})
+	set := s.Endpoints.Get(key("cart", 80))
 	set.Endpoints = append(set.Endpoints, mesh.Endpoint{Address: netip.MustParseAddrPort("10.244.0.9:8080"), Meshed: true, Identity: admin})
 	for _, tc := range []struct {
 		name, caller, path string
@@ -304,7 +301,7 @@ func TestCallersAreSentWhereTheyMayGo(t *testing.T) {
 func TestPortsPastTheSidecarHaveNoPolicy(t *testing.T) {
 	t.Parallel()
 	s := shop(closed(), "cart")
-	s.PodsByIP[netip.MustParseAddr("10.244.0.1")].DirectPorts = []uint16{9000}
+	s.PodsByIP.Get(netip.MustParseAddr("10.244.0.1")).DirectPorts = []uint16{9000}
 	for port, want := range map[uint16]explain.Outcome{9000: explain.Admitted, 9001: explain.Forbidden} {
 		r := get("/")
 		r.To, r.Address = mesh.PortKey{}, netip.AddrPortFrom(netip.MustParseAddr("10.244.0.1"), port)
@@ -317,7 +314,7 @@ func TestPortsPastTheSidecarHaveNoPolicy(t *testing.T) {
 func TestDrainingEndpointsAreTheLastResort(t *testing.T) {
 	t.Parallel()
 	s := shop(nil, "cart")
-	set := s.Endpoints[key("cart", 80)]
+	set := s.Endpoints.Get(key("cart", 80))
 	draining := set.Endpoints[0]
 	draining.Address, draining.State = netip.MustParseAddrPort("10.244.0.9:8080"), mesh.EndpointDraining
 	set.Endpoints = append(set.Endpoints, draining)

@@ -71,7 +71,7 @@ func (e *explanation) destination() string {
 	if e.request.To != (mesh.PortKey{}) {
 		return fmt.Sprintf("Service %s port %d", e.request.To.Service, e.request.To.Port)
 	}
-	if pod := e.snapshot.PodsByIP[e.request.Address.Addr()]; pod != nil {
+	if pod := e.snapshot.PodsByIP.Get(e.request.Address.Addr()); pod != nil {
 		return fmt.Sprintf("%s, which is pod %s/%s", e.request.Address, pod.Key.Namespace, pod.Key.Name)
 	}
 	return e.request.Address.String()

@@ -7,7 +7,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
-	"k8s.io/apimachinery/pkg/types"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -15,119 +14,114 @@ import (
 	accessv1alpha3 "github.com/heddle-mesh/heddle/crds/smi/access/v1alpha3"
 	specsv1alpha4 "github.com/heddle-mesh/heddle/crds/smi/specs/v1alpha4"
 	splitv1alpha4 "github.com/heddle-mesh/heddle/crds/smi/split/v1alpha4"
+	"github.com/heddle-mesh/heddle/operator/build"
 )
 
-// watch has every kind mark what it changed. Status writes of our own and
-// what the build doesn't read mark nothing.
+// watch has every kind note what changed of it, and returns when all that there
+// is has been noted. Status writes of our own and what the build doesn't read
+// are not noted.
 func (l *Loop) watch(ctx context.Context) error {
-	kinds := []struct {
-		object  client.Object
-		differs func(before, after any) bool
-	}{
-		{&heddlev1alpha1.MeshConfig{}, specDiffers},
-		{&splitv1alpha4.TrafficSplit{}, specDiffers},
-		{&accessv1alpha3.TrafficTarget{}, specDiffers},
-		{&specsv1alpha4.HTTPRouteGroup{}, specDiffers},
-		{&specsv1alpha4.TCPRoute{}, specDiffers},
-		{&specsv1alpha4.UDPRoute{}, specDiffers},
-		{&corev1.Namespace{}, labelsDiffer},
-		{&corev1.Service{}, serviceDiffers},
-		{&corev1.Pod{}, podDiffers},
-	}
-	for _, kind := range kinds {
-		handler := toolscache.ResourceEventHandlerFuncs{
-			AddFunc:    func(any) { l.markAll() },
-			DeleteFunc: func(any) { l.markAll() },
-			UpdateFunc: func(before, after any) {
-				if kind.differs(before, after) {
-					l.markAll()
-				}
-			},
+	var synced []<-chan struct{}
+	for _, kind := range l.kinds() {
+		informer, err := l.cache.GetInformer(ctx, kind.object)
+		if err != nil {
+			return fmt.Errorf("watch %T: %w", kind.object, err)
 		}
-		if err := l.handle(ctx, kind.object, handler); err != nil {
-			return err
+		registration, err := informer.AddEventHandler(kind.handler)
+		if err != nil {
+			return fmt.Errorf("watch %T: %w", kind.object, err)
 		}
+		synced = append(synced, registration.HasSyncedChecker().Done())
 	}
-	return l.handle(ctx, &discoveryv1.EndpointSlice{}, toolscache.ResourceEventHandlerFuncs{
-		AddFunc:    l.markSlice,
-		DeleteFunc: l.markSlice,
-		UpdateFunc: func(before, after any) {
-			l.markSlice(before)
-			l.markSlice(after)
-		},
-	})
-}
-
-func (l *Loop) handle(ctx context.Context, object client.Object, handler toolscache.ResourceEventHandler) error {
-	informer, err := l.cache.GetInformer(ctx, object)
-	if err != nil {
-		return fmt.Errorf("watch %T: %w", object, err)
-	}
-	if _, err := informer.AddEventHandler(handler); err != nil {
-		return fmt.Errorf("watch %T: %w", object, err)
+	for _, done := range synced {
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 	return nil
 }
 
-func (l *Loop) markAll() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.all = true
-	l.signal()
+// kind is what is watched, and what notes it.
+type kind struct {
+	object  client.Object
+	handler toolscache.ResourceEventHandler
 }
 
-func (l *Loop) markSlice(object any) {
-	if tombstone, ok := object.(toolscache.DeletedFinalStateUnknown); ok {
-		object = tombstone.Obj
+func (l *Loop) kinds() []kind {
+	return []kind{
+		noting(l, func(c *build.Changes) *build.Of[*heddlev1alpha1.MeshConfig] { return &c.MeshConfigs }, specDiffers),
+		noting(l, func(c *build.Changes) *build.Of[*splitv1alpha4.TrafficSplit] { return &c.TrafficSplits }, specDiffers),
+		noting(l, func(c *build.Changes) *build.Of[*accessv1alpha3.TrafficTarget] { return &c.TrafficTargets }, specDiffers),
+		noting(l, func(c *build.Changes) *build.Of[*specsv1alpha4.HTTPRouteGroup] { return &c.HTTPRouteGroups }, specDiffers),
+		noting(l, func(c *build.Changes) *build.Of[*specsv1alpha4.TCPRoute] { return &c.TCPRoutes }, specDiffers),
+		noting(l, func(c *build.Changes) *build.Of[*specsv1alpha4.UDPRoute] { return &c.UDPRoutes }, specDiffers),
+		noting(l, func(c *build.Changes) *build.Of[*corev1.Namespace] { return &c.Namespaces }, labelsDiffer),
+		noting(l, func(c *build.Changes) *build.Of[*corev1.Service] { return &c.Services }, serviceDiffers),
+		noting(l, func(c *build.Changes) *build.Of[*corev1.Pod] { return &c.Pods }, podDiffers),
+		noting(l, func(c *build.Changes) *build.Of[*discoveryv1.EndpointSlice] { return &c.EndpointSlices }, sliceDiffers),
 	}
-	slice, ok := object.(*discoveryv1.EndpointSlice)
-	if !ok {
-		return
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.services[types.NamespacedName{Namespace: slice.Namespace, Name: slice.Labels[discoveryv1.LabelServiceName]}] = struct{}{}
-	l.signal()
 }
 
-// signal wakes the loop; the lock is held.
-func (l *Loop) signal() {
-	select {
-	case l.wake <- struct{}{}:
-	default:
+// noting returns the kind whose changes go where of says, those of which differs
+// is true.
+func noting[T any, P interface {
+	*T
+	client.Object
+}](l *Loop, of func(*build.Changes) *build.Of[P], differs func(before, after P) bool) kind {
+	put := func(object any) {
+		if o, ok := object.(P); ok {
+			l.note(func(c *build.Changes) { of(c).Put(o) })
+		}
 	}
+	return kind{object: P(new(T)), handler: toolscache.ResourceEventHandlerFuncs{
+		AddFunc: put,
+		UpdateFunc: func(before, after any) {
+			x, okX := before.(P)
+			y, okY := after.(P)
+			if !okX || !okY || x.GetUID() != y.GetUID() || differs(x, y) {
+				put(after)
+			}
+		},
+		DeleteFunc: func(object any) {
+			if tombstone, ok := object.(toolscache.DeletedFinalStateUnknown); ok {
+				object = tombstone.Obj
+			}
+			if o, ok := object.(P); ok {
+				l.note(func(c *build.Changes) { of(c).Drop(o) })
+			}
+		},
+	}}
 }
 
 // specDiffers goes by generation, which status writes leave alone.
-func specDiffers(before, after any) bool {
-	x, okX := before.(client.Object)
-	y, okY := after.(client.Object)
-	return !okX || !okY || x.GetGeneration() != y.GetGeneration() || x.GetUID() != y.GetUID()
+func specDiffers[P client.Object](before, after P) bool {
+	return before.GetGeneration() != after.GetGeneration()
 }
 
-func labelsDiffer(before, after any) bool {
-	x, okX := before.(client.Object)
-	y, okY := after.(client.Object)
-	return !okX || !okY || !reflect.DeepEqual(x.GetLabels(), y.GetLabels())
+func labelsDiffer(before, after *corev1.Namespace) bool {
+	return !reflect.DeepEqual(before.Labels, after.Labels)
 }
 
-func serviceDiffers(before, after any) bool {
-	x, okX := before.(*corev1.Service)
-	y, okY := after.(*corev1.Service)
-	return !okX || !okY || !reflect.DeepEqual(x.Spec, y.Spec)
+func serviceDiffers(before, after *corev1.Service) bool {
+	return !reflect.DeepEqual(before.Spec, after.Spec)
+}
+
+// sliceDiffers looks at all but metadata that is rewritten without a change.
+func sliceDiffers(before, after *discoveryv1.EndpointSlice) bool {
+	return !reflect.DeepEqual(before.Labels, after.Labels) ||
+		!reflect.DeepEqual(before.Ports, after.Ports) || !reflect.DeepEqual(before.Endpoints, after.Endpoints)
 }
 
 // podDiffers looks at what may change while a pod lives and what the build
 // reads of it.
-func podDiffers(before, after any) bool {
-	x, okX := before.(*corev1.Pod)
-	y, okY := after.(*corev1.Pod)
-	if !okX || !okY || x.UID != y.UID {
-		return true
-	}
-	return x.Status.Phase != y.Status.Phase ||
-		!reflect.DeepEqual(x.Status.PodIPs, y.Status.PodIPs) ||
-		!reflect.DeepEqual(x.Labels, y.Labels) ||
-		!reflect.DeepEqual(x.Annotations, y.Annotations) ||
-		!reflect.DeepEqual(x.OwnerReferences, y.OwnerReferences)
+func podDiffers(before, after *corev1.Pod) bool {
+	return before.Status.Phase != after.Status.Phase ||
+		(before.DeletionTimestamp == nil) != (after.DeletionTimestamp == nil) ||
+		!before.Status.StartTime.Equal(after.Status.StartTime) ||
+		!reflect.DeepEqual(before.Status.PodIPs, after.Status.PodIPs) ||
+		!reflect.DeepEqual(before.Labels, after.Labels) ||
+		!reflect.DeepEqual(before.Annotations, after.Annotations) ||
+		!reflect.DeepEqual(before.OwnerReferences, after.OwnerReferences)
 }

@@ -18,10 +18,10 @@ func TestAccess(t *testing.T) {
 		"the zero snapshot is open":      {Snapshot{}, AllowUnlessTargeted, false},
 		"the mesh denies":                {Snapshot{Settings: Settings{Access: Deny}}, Deny, true},
 		"the mesh allows":                {Snapshot{Settings: Settings{Access: Allow}}, Allow, false},
-		"the namespace denies":           {Snapshot{NamespaceAccess: map[string]Access{"shop": Deny}}, Deny, true},
-		"the namespace is as by default": {Snapshot{Settings: Settings{Access: Deny}, NamespaceAccess: map[string]Access{"shop": AllowUnlessTargeted}}, AllowUnlessTargeted, false},
-		"another namespace says nothing": {Snapshot{Settings: Settings{Access: Allow}, NamespaceAccess: map[string]Access{"shop-2": Deny, "": Deny}}, Allow, false},
-		"the namespace allows":           {Snapshot{Settings: Settings{Access: Deny}, NamespaceAccess: map[string]Access{"shop": Allow}}, Allow, false},
+		"the namespace denies":           {Snapshot{NamespaceAccess: TableOf(map[string]Access{"shop": Deny})}, Deny, true},
+		"the namespace is as by default": {Snapshot{Settings: Settings{Access: Deny}, NamespaceAccess: TableOf(map[string]Access{"shop": AllowUnlessTargeted})}, AllowUnlessTargeted, false},
+		"another namespace says nothing": {Snapshot{Settings: Settings{Access: Allow}, NamespaceAccess: TableOf(map[string]Access{"shop-2": Deny, "": Deny})}, Allow, false},
+		"the namespace allows":           {Snapshot{Settings: Settings{Access: Deny}, NamespaceAccess: TableOf(map[string]Access{"shop": Allow})}, Allow, false},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"cmp"
 	"net/netip"
 	"strconv"
 )
@@ -52,6 +53,11 @@ func (p *Port) Split() bool { return p.Route != nil || len(p.Matched) > 0 }
 type PortKey struct {
 	Service ServiceKey
 	Port    uint16
+}
+
+// Compare orders keys by service, then number.
+func (k PortKey) Compare(o PortKey) int {
+	return cmp.Or(k.Service.Compare(o.Service), cmp.Compare(k.Port, o.Port))
 }
 
 // String returns namespace/name/port.

@@ -1,43 +1,44 @@
 package mesh
 
 import (
+	"cmp"
 	"net/netip"
-	"slices"
 	"strings"
 )
 
-// Snapshot is the whole mesh at one moment. All maps are read-only.
+// Snapshot is the whole mesh at one moment. It is made from the one before and
+// shares with it what did not change.
 type Snapshot struct {
 	// Generation grows by one with every snapshot of one process.
 	Generation uint64
 	Settings   Settings
-	Services   map[ServiceKey]*Service
+	Services   Table[ServiceKey, *Service]
 	// Endpoints holds the endpoints of every service port, by name. A port
 	// without endpoints has no entry.
-	Endpoints map[PortKey]*EndpointSet
+	Endpoints Table[PortKey, *EndpointSet]
 	// Pods are all that have not ended, by name.
-	Pods map[PodKey]*Pod
+	Pods Table[PodKey, *Pod]
 	// PodsByIP are the same pods by each of their addresses, without those on
 	// the node's network. Where several pods claim one address it is the pod's
 	// that most likely has it now.
-	PodsByIP map[netip.Addr]*Pod
+	PodsByIP Table[netip.Addr, *Pod]
 	// Workloads are the groups of pods that share an inbound configuration.
-	Workloads map[WorkloadKey]*Workload
+	Workloads Table[WorkloadKey, *Workload]
 	// Policies tell who may call a service account. An identity without an
 	// entry has the policy that DefaultPolicy returns for its namespace.
-	Policies map[Identity]*Policy
+	Policies Table[Identity, *Policy]
 	// NamespaceAccess overrides Settings.Access where it has an entry.
-	NamespaceAccess map[string]Access
+	NamespaceAccess Table[string, Access]
 	// Uses tells what each SMI object has part in. One without an entry has
 	// part in nothing.
-	Uses map[ObjectRef]Use
+	Uses Table[ObjectKey, *Use]
 }
 
 // Use is what an object has part in.
 type Use struct {
-	// Ports are those whose route it makes.
+	// Ports are those whose route it makes, ordered, each once.
 	Ports []PortKey
-	// Identities are those whose policy it makes.
+	// Identities are those whose policy it makes, ordered, each once.
 	Identities []Identity
 }
 
@@ -75,7 +76,7 @@ func (s *Snapshot) DefaultPolicy(namespace string) (closed bool) {
 
 // AccessOf returns the access mode that holds in the namespace.
 func (s *Snapshot) AccessOf(namespace string) Access {
-	if access, ok := s.NamespaceAccess[namespace]; ok {
+	if access, ok := s.NamespaceAccess.Lookup(namespace); ok {
 		return access
 	}
 	return s.Settings.Access
@@ -90,31 +91,36 @@ func (s *Snapshot) Destinations(service *Service, port *Port) []netip.AddrPort {
 	for _, addr := range service.Addresses {
 		out = append(out, netip.AddrPortFrom(addr, port.Number))
 	}
-	if port.Headless && port.Split() && s.Endpoints[port.Key] != nil {
-		for _, endpoint := range s.Endpoints[port.Key].Endpoints {
+	if !port.Headless || !port.Split() {
+		return out
+	}
+	if set := s.Endpoints.Get(port.Key); set != nil {
+		for _, endpoint := range set.Endpoints {
 			out = append(out, endpoint.Address)
 		}
 	}
 	return out
 }
 
-// HasShare is true if a route gives the port a share, be it of nothing.
-func (s *Snapshot) HasShare(key PortKey) bool {
-	has := func(route *Route) bool {
-		return route != nil && slices.ContainsFunc(route.Shares, func(share Share) bool { return share.Backend == key })
-	}
-	for _, service := range s.Services {
+// Port returns the port of that name, nil if there is none.
+func (s *Snapshot) Port(key PortKey) *Port {
+	if service := s.Services.Get(key.Service); service != nil {
 		for _, port := range service.Ports {
-			if has(port.Route) || slices.ContainsFunc(port.Matched, has) {
-				return true
+			if port.Key == key {
+				return port
 			}
 		}
 	}
-	return false
+	return nil
 }
 
 // PodKey names a pod.
 type PodKey struct{ Namespace, Name string }
+
+// Compare orders keys by namespace, then name.
+func (k PodKey) Compare(o PodKey) int {
+	return cmp.Or(strings.Compare(k.Namespace, o.Namespace), strings.Compare(k.Name, o.Name))
+}
 
 // ServiceKey names a Service.
 type ServiceKey struct{ Namespace, Name string }
@@ -124,10 +130,7 @@ func (k ServiceKey) String() string { return k.Namespace + "/" + k.Name }
 
 // Compare orders keys by namespace, then name.
 func (k ServiceKey) Compare(o ServiceKey) int {
-	if c := strings.Compare(k.Namespace, o.Namespace); c != 0 {
-		return c
-	}
-	return strings.Compare(k.Name, o.Name)
+	return cmp.Or(strings.Compare(k.Namespace, o.Namespace), strings.Compare(k.Name, o.Name))
 }
 
 // Identity is a service account: what a certificate proves.
@@ -140,8 +143,5 @@ func (i Identity) SPIFFE(trustDomain string) string {
 
 // Compare orders identities by namespace, then service account.
 func (i Identity) Compare(o Identity) int {
-	if c := strings.Compare(i.Namespace, o.Namespace); c != 0 {
-		return c
-	}
-	return strings.Compare(i.ServiceAccount, o.ServiceAccount)
+	return cmp.Or(strings.Compare(i.Namespace, o.Namespace), strings.Compare(i.ServiceAccount, o.ServiceAccount))
 }

@@ -12,9 +12,9 @@ func TestDestinations(t *testing.T) {
 	key := PortKey{ServiceKey{"shop", "web"}, 80}
 	route := &Route{}
 	ips := []netip.Addr{netip.MustParseAddr("10.96.0.1"), netip.MustParseAddr("fd00::1")}
-	snapshot := &Snapshot{Endpoints: map[PortKey]*EndpointSet{key: {Endpoints: []Endpoint{
+	snapshot := &Snapshot{Endpoints: TableOf(map[PortKey]*EndpointSet{key: {Endpoints: []Endpoint{
 		{Address: netip.MustParseAddrPort("10.1.0.1:8080")}, {Address: netip.MustParseAddrPort("10.1.0.2:8081"), State: EndpointDraining},
-	}}}}
+	}}})}
 	tests := map[string]struct {
 		snapshot *Snapshot
 		service  Service
@@ -38,18 +38,5 @@ func TestDestinations(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
-	}
-}
-
-func TestHasShare(t *testing.T) {
-	t.Parallel()
-	web, v1, v2, v3 := ServiceKey{"shop", "web"}, PortKey{ServiceKey{"shop", "v1"}, 80}, PortKey{ServiceKey{"shop", "v2"}, 80}, PortKey{ServiceKey{"shop", "v1"}, 81}
-	snapshot := &Snapshot{Services: map[ServiceKey]*Service{web: {Ports: []*Port{
-		{}, {Matched: []*Route{{}, {Shares: []Share{{Backend: v1, Weight: 1}}}}, Route: &Route{Shares: []Share{{}, {Backend: v2}}}},
-	}}}}
-	for key, want := range map[PortKey]bool{v1: true, v2: true, v3: false} {
-		if got := snapshot.HasShare(key); got != want {
-			t.Errorf("%s has a share: %t", key, got)
-		}
 	}
 }

@@ -70,13 +70,12 @@ func TestWriterBeforeARealAPIServer(t *testing.T) {
 
 	w := &Writer{Client: kube, Events: events.NewFakeRecorder(20)}
 	w.init()
-	w.written = map[mesh.ObjectRef][]mesh.Finding{}
 	tell := func(findings ...mesh.Finding) *splitv1alpha4.TrafficSplit {
 		t.Helper()
 		for i := range findings {
 			findings[i].Object.Generation = created.Generation
 		}
-		w.Publish(findings)
+		w.Publish(reports(findings...))
 		if !w.write(t.Context()) {
 			t.Fatal("not written")
 		}
@@ -94,7 +93,7 @@ func TestWriterBeforeARealAPIServer(t *testing.T) {
 	if good.Status.ObservedGeneration != created.Generation || good.Generation != created.Generation {
 		t.Errorf("generation %d, observed %d, was %d", good.Generation, good.Status.ObservedGeneration, created.Generation)
 	}
-	clear(w.written) // as a new leader, or after a while
+	w.written = mesh.Reports{} // as a new leader, or after a while
 	again := tell(found("Accepted", true, "Accepted", "fine"), found("ResolvedRefs", false, "BackendNotFound", "a"), found("ResolvedRefs", false, "PortMismatch", "b"))
 	if again.ResourceVersion != good.ResourceVersion {
 		t.Error("written again although nothing differs")

@@ -31,7 +31,7 @@ func TestGenericToolsReadTheStatus(t *testing.T) {
 			t.Parallel()
 			c := newCluster(t)
 			w := c.writer()
-			w.Publish(test.findings)
+			w.Publish(reports(test.findings...))
 			if !w.write(t.Context()) {
 				t.Fatal("not written")
 			}

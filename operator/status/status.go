@@ -1,7 +1,7 @@
 // Package status writes what the build found into the objects' conditions.
 // Only the leader writes, only what differs, and never a spec.
 //
-//	[]mesh.Finding -> conditions per object -> status subresource, one Event per transition
+//	mesh.Reports -> conditions per object -> status subresource, one Event per transition
 package status
 
 import (
@@ -51,9 +51,9 @@ type Writer struct {
 	once sync.Once
 	wake chan struct{}
 	mu   sync.Mutex
-	next map[mesh.ObjectRef][]mesh.Finding
+	next mesh.Reports
 	// written is what this writer knows to be there.
-	written map[mesh.ObjectRef][]mesh.Finding
+	written mesh.Reports
 }
 
 func (w *Writer) init() {
@@ -68,15 +68,12 @@ func (w *Writer) init() {
 // NeedLeaderElection is true: one replica writes.
 func (w *Writer) NeedLeaderElection() bool { return true }
 
-// Publish replaces what is to be written. It does not wait.
-func (w *Writer) Publish(findings []mesh.Finding) {
+// Publish replaces what is to be written. It does not wait, and costs what
+// differs.
+func (w *Writer) Publish(reports mesh.Reports) {
 	w.init()
-	byObject := map[mesh.ObjectRef][]mesh.Finding{}
-	for _, f := range findings {
-		byObject[f.Object] = append(byObject[f.Object], f)
-	}
 	w.mu.Lock()
-	w.next = byObject
+	w.next = reports
 	w.mu.Unlock()
 	w.signal()
 }
@@ -91,7 +88,7 @@ func (w *Writer) signal() {
 // Start writes until the context ends. What fails is tried again.
 func (w *Writer) Start(ctx context.Context) error {
 	w.init()
-	w.written = map[mesh.ObjectRef][]mesh.Finding{}
+	w.written = mesh.Reports{}
 	retry := time.NewTimer(retryAfter)
 	defer retry.Stop()
 	resync := time.NewTicker(resyncAfter)
@@ -103,7 +100,7 @@ func (w *Writer) Start(ctx context.Context) error {
 		case <-w.wake:
 		case <-retry.C:
 		case <-resync.C:
-			clear(w.written)
+			w.written = mesh.Reports{}
 		}
 		if !w.write(ctx) {
 			retry.Reset(retryAfter)
@@ -116,22 +113,21 @@ func (w *Writer) write(ctx context.Context) (done bool) {
 	next := w.next
 	w.mu.Unlock()
 	done = true
-	for ref, findings := range next {
-		if equality.Semantic.DeepEqual(w.written[ref], findings) {
+	written := w.written.Edit()
+	for key := range mesh.Changed(w.written, next) {
+		report := next.Get(key)
+		if report == nil {
+			written.Drop(key) // it is gone
 			continue
 		}
-		if err := w.object(ctx, ref, findings); err != nil {
-			log.FromContext(ctx).Error(err, "status not written; it will be tried again", "object", ref.String())
+		if err := w.object(ctx, report.Object, report.Findings); err != nil {
+			log.FromContext(ctx).Error(err, "status not written; it will be tried again", "object", key.String())
 			done = false
 			continue
 		}
-		w.written[ref] = findings
+		written.Put(key, report)
 	}
-	for ref := range w.written {
-		if _, ok := next[ref]; !ok {
-			delete(w.written, ref)
-		}
-	}
+	w.written = written.Table()
 	return done
 }
 
@@ -140,6 +136,9 @@ func (w *Writer) object(ctx context.Context, ref mesh.ObjectRef, findings []mesh
 	object.SetGroupVersionKind(schema.GroupVersionKind{Group: ref.Group, Version: ref.Version, Kind: ref.Kind})
 	if err := w.Client.Get(ctx, client.ObjectKey{Namespace: ref.Namespace, Name: ref.Name}, object); err != nil {
 		return client.IgnoreNotFound(err)
+	}
+	if ref.UID != "" && ref.UID != string(object.GetUID()) {
+		return nil // another has its name by now, of which there will be a report
 	}
 	before, err := conditionsOf(object)
 	if err != nil {

@@ -3,6 +3,7 @@ package status
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -37,6 +38,20 @@ func cart(generation int64) mesh.ObjectRef {
 
 func found(conditionType string, ok bool, reason, message string) mesh.Finding {
 	return mesh.Finding{Object: cart(2), Type: conditionType, OK: ok, Reason: reason, Message: message}
+}
+
+// reports are the findings by object.
+func reports(findings ...mesh.Finding) mesh.Reports {
+	var out mesh.Reports
+	for _, f := range findings {
+		report := &mesh.Report{Object: f.Object}
+		if before := out.Get(f.Object.Key()); before != nil {
+			report.Findings = before.Findings
+		}
+		report.Findings = append(slices.Clone(report.Findings), f)
+		out = out.With(f.Object.Key(), report)
+	}
+	return out
 }
 
 func condition(conditionType string, status metav1.ConditionStatus, reason, message string, since time.Time) metav1.Condition {
@@ -181,7 +196,6 @@ func split() *splitv1alpha4.TrafficSplit {
 func (c *cluster) writer() *Writer {
 	w := &Writer{Client: c, Events: c.events, Now: func() time.Time { return start }}
 	w.init()
-	w.written = map[mesh.ObjectRef][]mesh.Finding{}
 	return w
 }
 
@@ -226,7 +240,7 @@ func TestWriterWritesWhatDiffers(t *testing.T) {
 		{"it turns good", []mesh.Finding{found("Accepted", true, "Accepted", "fine")}, 7, []string{"Normal Accepted fine"}},
 	}
 	for _, step := range steps {
-		w.Publish(step.findings)
+		w.Publish(reports(step.findings...))
 		if !w.write(t.Context()) {
 			t.Fatalf("%s: not written", step.name)
 		}
@@ -255,7 +269,7 @@ func TestWriterFindsWhatIsThereAlready(t *testing.T) {
 	c := newCluster(t)
 	for range 2 { // a second leader has written nothing itself
 		w := c.writer()
-		w.Publish([]mesh.Finding{found("Accepted", false, "NoBackends", "none")})
+		w.Publish(reports(found("Accepted", false, "NoBackends", "none")))
 		w.write(t.Context())
 	}
 	if got := c.patches.Load(); got != 1 {
@@ -271,7 +285,7 @@ func TestWriterTriesAgainWhatFailed(t *testing.T) {
 	c := newCluster(t)
 	c.failures.Store(1)
 	w := c.writer()
-	w.Publish([]mesh.Finding{found("Accepted", false, "NoBackends", "none")})
+	w.Publish(reports(found("Accepted", false, "NoBackends", "none")))
 	if w.write(t.Context()) {
 		t.Error("a failed write was taken for done")
 	}
@@ -292,17 +306,37 @@ func TestWriterTakesAnObjectThatIsGone(t *testing.T) {
 	w := c.writer()
 	gone := found("Accepted", true, "Accepted", "")
 	gone.Object.Name = "gone"
-	w.Publish([]mesh.Finding{gone, found("Accepted", true, "Accepted", "")})
+	w.Publish(reports(gone, found("Accepted", true, "Accepted", "")))
 	if !w.write(t.Context()) {
 		t.Error("an object that is gone stopped the writer")
 	}
 	if got := c.patches.Load(); got != 1 {
 		t.Errorf("%d writes, want 1", got)
 	}
-	w.Publish(nil)
+	w.Publish(reports())
 	w.write(t.Context())
-	if len(w.written) > 0 {
+	if w.written.Len() > 0 {
 		t.Errorf("it remembers objects that are gone: %v", w.written)
+	}
+}
+
+// What is said of an object that was there before is not written to another of
+// its name.
+func TestWriterKnowsAnObjectFromAnotherOfItsName(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	w := c.writer()
+	before := found("Accepted", true, "Accepted", "")
+	before.Object.UID = "of the one before"
+	w.Publish(reports(before))
+	if !w.write(t.Context()) || c.patches.Load() != 0 {
+		t.Errorf("%d writes", c.patches.Load())
+	}
+	now := before
+	now.Object.UID = string(c.split(t).UID)
+	w.Publish(reports(now))
+	if !w.write(t.Context()) || c.patches.Load() != 1 {
+		t.Errorf("%d writes", c.patches.Load())
 	}
 }
 
@@ -310,7 +344,7 @@ func TestLongMessagesAreCut(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
 	w := c.writer()
-	w.Publish([]mesh.Finding{found("Accepted", false, "Invalid", strings.Repeat("é", 20000))})
+	w.Publish(reports(found("Accepted", false, "Invalid", strings.Repeat("é", 20000))))
 	w.write(t.Context())
 	if got := len(c.split(t).Status.Conditions[0].Message); got > maxMessage {
 		t.Errorf("a message of %d bytes", got)
@@ -325,9 +359,9 @@ func TestPublishNeverWaits(t *testing.T) {
 	c := newCluster(t)
 	w := &Writer{Client: c, Now: func() time.Time { return start }}
 	for range 100 { // nobody reads
-		w.Publish([]mesh.Finding{found("Accepted", false, "NoBackends", "old")})
+		w.Publish(reports(found("Accepted", false, "NoBackends", "old")))
 	}
-	w.Publish([]mesh.Finding{found("Accepted", false, "NoBackends", "newest")})
+	w.Publish(reports(found("Accepted", false, "NoBackends", "newest")))
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- w.Start(ctx) }()

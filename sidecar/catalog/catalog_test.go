@@ -70,7 +70,7 @@ func TestProxySeesOnlyItsOwnInboundSide(t *testing.T) {
 
 func visible(c *Catalog, client xds.Client, typeURL string) []string {
 	var out []string
-	for name := range c.tables[typeURL] {
+	for name := range c.tables[typeURL].All() {
 		if c.Resource(client, typeURL, name) != nil {
 			out = append(out, name)
 		}

@@ -43,7 +43,7 @@ func (t target) equal(o target) bool {
 }
 
 func (c *Catalog) target(addr netip.AddrPort) target {
-	port := c.addresses[addr]
+	port := c.claims.Get(addr).owner()
 	switch {
 	case port == nil, port.Route == nil && port.Headless:
 		return c.address(addr)
@@ -73,7 +73,7 @@ func sharers(snapshot *mesh.Snapshot, route *mesh.Route) []mesh.Identity {
 
 // address is the target of what is dialled at no service's address.
 func (c *Catalog) address(addr netip.AddrPort) target {
-	pod := c.snapshot.PodsByIP[addr.Addr()]
+	pod := c.snapshot.PodsByIP.Get(addr.Addr())
 	switch {
 	case pod != nil && pod.SidecarAt(addr.Port()):
 		return target{
@@ -84,19 +84,6 @@ func (c *Catalog) address(addr netip.AddrPort) target {
 		return target{kind: toAnyone}
 	}
 	return target{}
-}
-
-// differs is true if the name is that of a destination which leads elsewhere
-// than it did in the catalog before.
-func (c *Catalog) differs(before *Catalog, typeURL, name string) bool {
-	if typeURL == xds.TypeEndpoints {
-		return c.narrowsOtherwise(before, name)
-	}
-	if typeURL != xds.TypeCluster {
-		return false
-	}
-	_, addr, ok := envoy.ParseDestination(name)
-	return ok && !c.target(addr).equal(before.target(addr))
 }
 
 func (t target) cluster(name string, http bool, addr netip.AddrPort) (*clusterv3.Cluster, string) {

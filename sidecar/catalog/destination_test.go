@@ -65,7 +65,7 @@ func TestDestination(t *testing.T) {
 			t.Parallel()
 			c, _ := next(t, nil, changed(shop(), func(s *mesh.Snapshot) {
 				s.Settings.EgressDenied = test.denied
-				s.PodsByIP[netip.MustParseAddr("10.244.0.5")].DirectPorts = []uint16{15020}
+				s.PodsByIP.Get(netip.MustParseAddr("10.244.0.5")).DirectPorts = []uint16{15020}
 			}))
 			r := c.Resource(webPod, xds.TypeCluster, test.name)
 			if r == nil {
@@ -98,10 +98,10 @@ func TestDestinationFollowsThePod(t *testing.T) {
 	if now.Version != old.Version || now.Origin != "Pod shop/cart-2" {
 		t.Errorf("another pod of the identity: version %s, want %s; origin %s", now.Version, old.Version, now.Origin)
 	}
-	if change.Asked == nil || !change.Asked(xds.TypeCluster, name) {
+	if !tells(change, xds.TypeCluster, name) {
 		t.Error("the change does not tell of it")
 	}
-	if change.Asked(xds.TypeEndpoints, name) || change.Asked(xds.TypeCluster, "tcp|192.0.2.1:443") {
+	if tells(change, xds.TypeEndpoints, name) || tells(change, xds.TypeCluster, "tcp|192.0.2.1:443") {
 		t.Error("the change tells of something else")
 	}
 }

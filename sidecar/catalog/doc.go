@@ -5,13 +5,11 @@
 //
 //	*mesh.Snapshot, *Catalog before -> *Catalog, xds.Change
 //
-// What is marshalled follows what differs between the two snapshots. What
-// grows with the mesh is only the comparing and copying of pointers, and that
-// only of the maps that the snapshots don't share.
+// The work follows what differs between the two snapshots, not what there is.
 //
 // Clusters that proxies name by an original destination are made when first
-// asked for. No catalog remembers who asked for what: the change tells of any
-// such name whether it leads elsewhere than before, and the server knows the
-// names. What was made is kept for those who ask for the same, up to
+// asked for. No catalog remembers who asked for what: the change tells the
+// addresses that lead elsewhere than before, and the server knows the names
+// (Group). What was made is kept for those who ask for the same, up to
 // maxClusters.
 package catalog

@@ -1,33 +1,36 @@
 package catalog
 
 import (
-	"maps"
 	"slices"
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/heddle-mesh/heddle/operator/mesh"
 	"github.com/heddle-mesh/heddle/sidecar/xds"
 )
 
-// edit makes the tables of one catalog out of those of the catalog before. A
-// table in which nothing is written stays the one before.
+// table holds the resources of one type by name.
+type table = mesh.Table[string, *xds.Resource]
+
+// edit makes the tables of one catalog out of those of the catalog before.
 type edit struct {
-	before, after map[string]table
+	before map[string]table
+	edits  map[string]*mesh.Edit[string, *xds.Resource]
 	// touched are the names that were written, by type URL.
-	touched map[string]map[string]struct{}
+	touched map[string]set[string]
 	errs    []error
 }
 
 // newEdit begins with what there was before or, afresh, with nothing.
 func newEdit(before map[string]table, afresh bool) *edit {
-	e := &edit{before: before, after: map[string]table{}, touched: map[string]map[string]struct{}{}}
-	if !afresh {
-		maps.Copy(e.after, before)
-		return e
-	}
+	e := &edit{before: before, edits: map[string]*mesh.Edit[string, *xds.Resource]{}, touched: map[string]set[string]{}}
 	for typeURL, resources := range before {
-		for name := range resources {
-			e.write(typeURL, name)
+		if !afresh {
+			e.edits[typeURL] = resources.Edit()
+			continue
+		}
+		for name := range resources.Keys() {
+			e.touch(typeURL, name)
 		}
 	}
 	return e
@@ -42,55 +45,54 @@ func (e *edit) put(typeURL, name, origin string, m proto.Message) {
 		e.drop(typeURL, name)
 		return
 	}
-	if old := e.before[typeURL][name]; old != nil && old.Version == resource.Version && old.Origin == origin {
+	if old := e.before[typeURL].Get(name); old != nil && old.Version == resource.Version && old.Origin == origin {
 		resource = old
 	}
-	if e.after[typeURL][name] != resource {
-		e.write(typeURL, name)[name] = resource
-	}
+	e.touch(typeURL, name)
+	e.of(typeURL).Put(name, resource)
 }
 
 func (e *edit) drop(typeURL, name string) {
-	if _, ok := e.after[typeURL][name]; ok {
-		delete(e.write(typeURL, name), name)
-	}
+	e.touch(typeURL, name)
+	e.of(typeURL).Drop(name)
 }
 
-// write returns the table to write the name in.
-func (e *edit) write(typeURL, name string) table {
+func (e *edit) touch(typeURL, name string) {
 	if e.touched[typeURL] == nil {
-		e.touched[typeURL] = map[string]struct{}{}
-		e.after[typeURL] = maps.Clone(e.after[typeURL])
-		if e.after[typeURL] == nil {
-			e.after[typeURL] = table{}
-		}
+		e.touched[typeURL] = set[string]{}
 	}
-	e.touched[typeURL][name] = struct{}{}
-	return e.after[typeURL]
+	e.touched[typeURL].add(name)
 }
 
-// changed returns the names, ordered, of what appeared, disappeared or has
-// other bytes than before.
-func (e *edit) changed() map[string][]string {
-	out := map[string][]string{}
-	for typeURL, names := range e.touched {
-		for name := range names {
-			old, now := e.before[typeURL][name], e.after[typeURL][name]
-			if (old == nil) != (now == nil) || (old != nil && old.Version != now.Version) {
-				out[typeURL] = append(out[typeURL], name)
-			}
-		}
-		slices.Sort(out[typeURL])
+func (e *edit) of(typeURL string) *mesh.Edit[string, *xds.Resource] {
+	if e.edits[typeURL] == nil {
+		e.edits[typeURL] = table{}.Edit()
+	}
+	return e.edits[typeURL]
+}
+
+func (e *edit) tables() map[string]table {
+	out := make(map[string]table, len(e.edits))
+	for typeURL, edit := range e.edits {
+		out[typeURL] = edit.Table()
 	}
 	return out
 }
 
-// sameNames is true if no name of that type appeared or disappeared.
-func (e *edit) sameNames(typeURL string) bool {
-	for name := range e.touched[typeURL] {
-		if (e.before[typeURL][name] == nil) != (e.after[typeURL][name] == nil) {
-			return false
+// changed returns the names, ordered, of what appeared, disappeared or has
+// other bytes than before. came is true if a virtual host appeared or
+// disappeared.
+func (e *edit) changed() (names map[string][]string, came bool) {
+	names = map[string][]string{}
+	for typeURL, touched := range e.touched {
+		for name := range touched {
+			old, now := e.before[typeURL].Get(name), e.of(typeURL).Get(name)
+			if (old == nil) != (now == nil) || (old != nil && old.Version != now.Version) {
+				names[typeURL] = append(names[typeURL], name)
+			}
+			came = came || typeURL == xds.TypeVirtualHost && (old == nil) != (now == nil)
 		}
+		slices.Sort(names[typeURL])
 	}
-	return true
+	return names, came
 }

@@ -37,40 +37,54 @@ type kind struct {
 	port     uint16
 }
 
-// mixedOf finds the assignments whose endpoints are not all of one identity, by
-// name, and takes those from before in which nothing differs.
-func mixedOf(c *Catalog, before map[string]*mixed) map[string]*mixed {
-	out := map[string]*mixed{}
-	add := func(name string, m *mixed) {
-		if old := before[name]; old != nil && old.port == m.port && maps.Equal(old.sets, m.sets) {
-			m = old
-		} else {
-			m.kinds = kindsOf(m.sets)
-		}
-		out[name] = m
+// mix finds whether the assignments of a port are of one identity. Nothing is
+// made of it until a client asks; port is nil if there is none.
+func (s *step) mix(key mesh.PortKey, port *mesh.Port) {
+	now := s.next.snapshot
+	var own, split *mixed
+	if port != nil && isMixed(now.Endpoints.Get(key)) {
+		own = &mixed{port: port, sets: map[mesh.PortKey]*mesh.EndpointSet{key: now.Endpoints.Get(key)}}
 	}
-	for key, set := range c.snapshot.Endpoints {
-		if len(set.Identities) == 0 || len(set.Identities) == 1 && !slices.ContainsFunc(set.Endpoints, isPlain) {
-			continue
-		}
-		if port := portOf(c.snapshot, key); port != nil {
-			add(envoy.Assignment(key), &mixed{port: port, sets: map[mesh.PortKey]*mesh.EndpointSet{key: set}})
-		}
-		for _, root := range c.sharing[key] {
-			port := portOf(c.snapshot, root)
-			if port == nil || port.Route == nil || out[envoy.SplitAssignment(root)] != nil {
-				continue
-			}
-			sets := map[mesh.PortKey]*mesh.EndpointSet{}
-			for _, share := range port.Route.Shares {
-				if set := c.snapshot.Endpoints[share.Backend]; set != nil {
-					sets[share.Backend] = set
-				}
-			}
-			add(envoy.SplitAssignment(root), &mixed{port: port, split: true, sets: sets})
+	if port != nil && port.Route != nil {
+		if sets := setsOf(now, port.Route); slices.ContainsFunc(slices.Collect(maps.Values(sets)), isMixed) {
+			split = &mixed{port: port, split: true, sets: sets}
 		}
 	}
-	return out
+	s.setMixed(envoy.Assignment(key), own)
+	s.setMixed(envoy.SplitAssignment(key), split)
+}
+
+// setMixed keeps what is there if nothing differs.
+func (s *step) setMixed(name string, now *mixed) {
+	before := s.next.mixed.Get(name)
+	if before == nil && now == nil || before != nil && now != nil && before.equal(now) {
+		return
+	}
+	s.narrowed.add(name)
+	if before != nil {
+		for _, k := range before.kinds {
+			s.next.callees.remove(k.identity, name)
+		}
+	}
+	if now == nil {
+		s.next.mixed = s.next.mixed.Without(name)
+		return
+	}
+	now.kinds = kindsOf(now.sets)
+	for _, k := range now.kinds {
+		s.next.callees.add(k.identity, name)
+	}
+	s.next.mixed = s.next.mixed.With(name, now)
+}
+
+// equal is true if the same assignments are made of both. What is not split does
+// not depend on the port's route.
+func (m *mixed) equal(o *mixed) bool {
+	return m.split == o.split && (m.port == o.port || !m.split && m.port.Key == o.port.Key) && maps.Equal(m.sets, o.sets)
+}
+
+func isMixed(set *mesh.EndpointSet) bool {
+	return set != nil && (len(set.Identities) > 1 || len(set.Identities) == 1 && slices.ContainsFunc(set.Endpoints, isPlain))
 }
 
 func isPlain(e mesh.Endpoint) bool { return !e.Meshed }
@@ -93,7 +107,7 @@ func kindsOf(sets map[mesh.PortKey]*mesh.EndpointSet) []kind {
 // call at all, nil if there are none such, or no others: then the answer is
 // the callee's, which says why.
 func (c *Catalog) narrowed(client xds.Client, name string) *xds.Resource {
-	m := c.mixed[name]
+	m := c.mixed.Get(name)
 	if m == nil {
 		return nil
 	}
@@ -143,16 +157,4 @@ func (m *mixed) narrow(name string, callable map[kind]bool) *xds.Resource {
 		return nil
 	}
 	return resource
-}
-
-// narrowsOtherwise is true if some client may have another assignment of the
-// name than before although everybody's is the same.
-func (c *Catalog) narrowsOtherwise(before *Catalog, name string) bool {
-	m, old := c.mixed[name], before.mixed[name]
-	if m != old {
-		return true
-	}
-	return m != nil && slices.ContainsFunc(m.kinds, func(k kind) bool {
-		return !samePolicy(before.snapshot, c.snapshot, k.identity)
-	})
 }

@@ -22,14 +22,14 @@ func mixedShop(blue, green *mesh.Policy) *mesh.Snapshot {
 	return changed(shop(), func(s *mesh.Snapshot) {
 		addService(s, x, mesh.ProtocolHTTP, "10.96.0.20")
 		addService(s, y, mesh.ProtocolTCP, "10.96.0.21")
-		s.Services[y.Service].Ports[0].Route = &mesh.Route{Shares: []mesh.Share{{Backend: x, Weight: 1}, {Backend: cartKey, Weight: 1}}}
+		s.Services.Get(y.Service).Ports[0].Route = &mesh.Route{Shares: []mesh.Share{{Backend: x, Weight: 1}, {Backend: cartKey, Weight: 1}}}
 		addEndpoints(s, x,
 			mesh.Endpoint{Address: netip.MustParseAddrPort("10.244.1.1:8080"), Meshed: true, Identity: blueID},
 			mesh.Endpoint{Address: netip.MustParseAddrPort("10.244.1.2:8080"), Meshed: true, Identity: greenID},
 			mesh.Endpoint{Address: netip.MustParseAddrPort("10.244.1.3:9090"), Meshed: true, Identity: greenID},
 		)
 		blue.Destination, green.Destination = blueID, greenID
-		s.Policies[blueID], s.Policies[greenID] = blue, green
+		s.Policies = s.Policies.With(blueID, blue).With(greenID, green)
 	})
 }
 
@@ -93,7 +93,7 @@ func TestAnEndpointWithoutASidecarIsAnybodys(t *testing.T) {
 	s := changed(shop(), func(s *mesh.Snapshot) {
 		addEndpoints(s, cartKey, mesh.Endpoint{Address: netip.MustParseAddrPort("10.244.0.5:8080"), Meshed: true, Identity: cartID},
 			mesh.Endpoint{Address: netip.MustParseAddrPort("10.244.0.8:8080")})
-		s.Policies[cartID] = &mesh.Policy{Destination: cartID, Closed: true}
+		s.Policies = s.Policies.With(cartID, &mesh.Policy{Destination: cartID, Closed: true})
 	})
 	c, _ := next(t, nil, s)
 	got := addressesIn(t, c.Resource(webPod, xds.TypeEndpoints, envoy.Assignment(cartKey)))
@@ -118,13 +118,13 @@ func TestNarrowedAssignmentsAreShared(t *testing.T) {
 	if r != after.Resource(webPod, xds.TypeEndpoints, name) {
 		t.Error("it is made again although nothing of it differs")
 	}
-	if change.Asked != nil && change.Asked(xds.TypeEndpoints, name) {
+	if tells(change, xds.TypeEndpoints, name) {
 		t.Error("it is said to differ")
 	}
 	open, change := next(t, after, changed(after.snapshot, func(s *mesh.Snapshot) {
-		s.Policies[greenID] = &mesh.Policy{Destination: greenID}
+		s.Policies = s.Policies.With(greenID, &mesh.Policy{Destination: greenID})
 	}))
-	if change.Asked == nil || !change.Asked(xds.TypeEndpoints, name) || change.Asked(xds.TypeEndpoints, envoy.Assignment(webKey)) {
+	if !tells(change, xds.TypeEndpoints, name) || tells(change, xds.TypeEndpoints, envoy.Assignment(webKey)) {
 		t.Error("what a policy changes is not told, or more is")
 	}
 	if got := addressesIn(t, open.Resource(webPod, xds.TypeEndpoints, name)); len(got) != 3 {

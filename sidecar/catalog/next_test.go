@@ -22,7 +22,8 @@ func TestChangeNamesWhatDiffers(t *testing.T) {
 		change func(*mesh.Snapshot)
 		names  names
 		pods   []string
-		asked  []string
+		// asked are those of the demanded that are to be looked at again.
+		asked []string
 	}{
 		"nothing": {change: func(*mesh.Snapshot) {}},
 		"an endpoint of an identity that is there": {
@@ -39,7 +40,7 @@ func TestChangeNamesWhatDiffers(t *testing.T) {
 			asked: []string{"tcp|10.96.0.7:80"},
 		},
 		"the last endpoint": {
-			change: func(s *mesh.Snapshot) { delete(s.Endpoints, dbKey) },
+			change: func(s *mesh.Snapshot) { s.Endpoints = s.Endpoints.Without(dbKey) },
 			names:  names{xds.TypeEndpoints: {"shop/db/5432"}},
 		},
 		"endpoints of a port that no service has": {
@@ -48,7 +49,7 @@ func TestChangeNamesWhatDiffers(t *testing.T) {
 		"a split": {
 			change: func(s *mesh.Snapshot) {
 				addService(s, cartKey, mesh.ProtocolHTTP, "10.96.0.7")
-				s.Services[cartKey.Service].Ports[0].Route = &mesh.Route{Shares: []mesh.Share{{Backend: webKey, Weight: 1}}}
+				s.Services.Get(cartKey.Service).Ports[0].Route = &mesh.Route{Shares: []mesh.Share{{Backend: webKey, Weight: 1}}}
 			},
 			names: names{xds.TypeVirtualHost: {"outbound/10.96.0.7:80"}, xds.TypeEndpoints: {"split/shop/cart/80"}},
 			asked: []string{"tcp|10.96.0.7:80"},
@@ -59,7 +60,7 @@ func TestChangeNamesWhatDiffers(t *testing.T) {
 			asked:  []string{"tcp|10.96.0.7:80"},
 		},
 		"a service that is gone": {
-			change: func(s *mesh.Snapshot) { delete(s.Services, webKey.Service) },
+			change: func(s *mesh.Snapshot) { s.Services = s.Services.Without(webKey.Service) },
 			names: names{
 				xds.TypeEndpoints: {"shop/web/80"}, xds.TypeCluster: {"http/shop/web/80"}, xds.TypeVirtualHost: {"outbound/10.96.0.8:80"},
 			},
@@ -85,35 +86,38 @@ func TestChangeNamesWhatDiffers(t *testing.T) {
 		},
 		"a pod without a sidecar": {
 			change: func(s *mesh.Snapshot) { addPod(s, "db-2", "db", "10.244.0.9", false) },
+			asked:  []string{"dst|10.244.0.9:80"},
 		},
 		"a pod that is another of the same name": {
 			change: func(s *mesh.Snapshot) {
 				addPod(s, "web-1", "web", "10.244.0.6", true)
-				s.Pods[mesh.PodKey{Namespace: "shop", Name: "web-1"}].UID = "uid-2"
+				s.Pods.Get(mesh.PodKey{Namespace: "shop", Name: "web-1"}).UID = "uid-2"
 			},
 			pods: []string{"web-1"},
 		},
 		"a pod whose workload is another": {
 			change: func(s *mesh.Snapshot) {
 				addPod(s, "web-1", "web", "10.244.0.6", true)
-				s.Pods[mesh.PodKey{Namespace: "shop", Name: "web-1"}].Workload = owner("cart")
+				s.Pods.Get(mesh.PodKey{Namespace: "shop", Name: "web-1"}).Workload = owner("cart")
 			},
 			pods: []string{"web-1"},
 		},
 		"a pod that is gone": {
 			change: func(s *mesh.Snapshot) {
-				delete(s.Pods, mesh.PodKey{Namespace: "shop", Name: "cart-1"})
-				delete(s.PodsByIP, netip.MustParseAddr("10.244.0.5"))
+				s.Pods = s.Pods.Without(mesh.PodKey{Namespace: "shop", Name: "cart-1"})
+				s.PodsByIP = s.PodsByIP.Without(netip.MustParseAddr("10.244.0.5"))
 			},
 			asked: []string{"dst|10.244.0.5:8080"},
 		},
 		"a grant": {
 			change: func(s *mesh.Snapshot) {
-				s.Policies[cartID] = &mesh.Policy{Destination: cartID, Grants: []mesh.Grant{{Sources: []mesh.Identity{webID}}}}
+				s.Policies = s.Policies.With(cartID, &mesh.Policy{Destination: cartID, Grants: []mesh.Grant{{Sources: []mesh.Identity{webID}}}})
 			},
 		},
 		"a grant in a closed policy": {
-			change: func(s *mesh.Snapshot) { s.Policies[cartID] = &mesh.Policy{Destination: cartID, Closed: true} },
+			change: func(s *mesh.Snapshot) {
+				s.Policies = s.Policies.With(cartID, &mesh.Policy{Destination: cartID, Closed: true})
+			},
 			names: names{
 				xds.TypeListener: {"inbound/shop/Deployment/cart/1"},
 				xds.TypeRoutes:   {"inbound/shop/cart", "plaintext/shop/Deployment/cart/1"},
@@ -121,8 +125,8 @@ func TestChangeNamesWhatDiffers(t *testing.T) {
 		},
 		"access of a namespace where a policy is by default": {
 			change: func(s *mesh.Snapshot) {
-				delete(s.Policies, cartID)
-				s.NamespaceAccess = map[string]mesh.Access{"shop": mesh.Deny}
+				s.Policies = s.Policies.Without(cartID)
+				s.NamespaceAccess = mesh.TableOf(map[string]mesh.Access{"shop": mesh.Deny})
 			},
 			names: names{
 				xds.TypeListener: {"inbound/shop/Deployment/cart/1"},
@@ -131,17 +135,17 @@ func TestChangeNamesWhatDiffers(t *testing.T) {
 		},
 		"closed egress": {
 			change: func(s *mesh.Snapshot) { s.Settings.EgressDenied = true },
-			asked:  []string{"dst|10.244.0.9:80", "tcp|192.0.2.1:443"},
+			asked:  demanded,
 		},
 		"closed egress, and a service that is gone": {
 			change: func(s *mesh.Snapshot) {
 				s.Settings.EgressDenied = true
-				delete(s.Services, webKey.Service)
+				s.Services = s.Services.Without(webKey.Service)
 			},
 			names: names{
 				xds.TypeEndpoints: {"shop/web/80"}, xds.TypeCluster: {"http/shop/web/80"}, xds.TypeVirtualHost: {"outbound/10.96.0.8:80"},
 			},
-			asked: []string{"dst|10.244.0.9:80", "tcp|192.0.2.1:443"},
+			asked: demanded,
 		},
 	}
 	for name, test := range tests {
@@ -164,7 +168,7 @@ func TestChangeNamesWhatDiffers(t *testing.T) {
 				t.Errorf("pods (-want +got):\n%s", diff)
 			}
 			asked := slices.DeleteFunc(slices.Clone(demanded), func(name string) bool {
-				return change.Asked == nil || !change.Asked(xds.TypeCluster, name)
+				return !tells(change, xds.TypeCluster, name)
 			})
 			if diff := cmp.Diff(test.asked, append([]string(nil), asked...)); diff != "" {
 				t.Errorf("asked (-want +got):\n%s", diff)
@@ -190,7 +194,7 @@ func TestOriginFollowsTheObject(t *testing.T) {
 	renamed := func(origin string) func(*mesh.Snapshot) {
 		return func(s *mesh.Snapshot) {
 			addService(s, cartKey, mesh.ProtocolHTTP, "10.96.0.7")
-			s.Services[cartKey.Service].Ports[0].Route = &mesh.Route{Origin: origin, Shares: []mesh.Share{{Backend: webKey, Weight: 1}}}
+			s.Services.Get(cartKey.Service).Ports[0].Route = &mesh.Route{Origin: origin, Shares: []mesh.Share{{Backend: webKey, Weight: 1}}}
 		}
 	}
 	old, _ := next(t, nil, changed(shop(), renamed("TrafficSplit shop/old")))
@@ -210,7 +214,7 @@ func TestAddressOfTwoServicesIsTheFirstOnes(t *testing.T) {
 	if host.Origin != "Service shop/aaa" {
 		t.Errorf("it is that of %s", host.Origin)
 	}
-	c, change := next(t, c, changed(c.snapshot, func(s *mesh.Snapshot) { delete(s.Services, key("aaa", 80).Service) }))
+	c, change := next(t, c, changed(c.snapshot, func(s *mesh.Snapshot) { s.Services = s.Services.Without(key("aaa", 80).Service) }))
 	if host = c.Resource(webPod, xds.TypeVirtualHost, "outbound/10.96.0.7:80"); host == nil || host.Origin != "Service shop/cart" {
 		t.Errorf("the other service has not got it back: %v", host)
 	}

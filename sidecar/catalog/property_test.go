@@ -45,7 +45,7 @@ func TestChangesAddUpToTheCatalog(t *testing.T) {
 			line = next
 			fresh := first(t, snapshot, roots)
 
-			held.update(line, viewer, change)
+			held.update(t, line, viewer, change)
 			want := viewOf(fresh, viewer)
 			if fresh.workload(viewer) == nil {
 				// A pod that is gone keeps what it has.
@@ -95,16 +95,21 @@ func (v view) look(c *Catalog, client xds.Client, typeURL, name string) {
 	}
 }
 
-func (v view) update(c *Catalog, client xds.Client, change xds.Change) {
+func (v view) update(t *rapid.T, c *Catalog, client xds.Client, change xds.Change) {
 	again := slices.Contains(change.Pods, xds.PodKey{Namespace: client.Namespace, Name: client.Pod})
 	for _, typeURL := range allTypes {
 		for _, name := range names[typeURL] {
-			if again || slices.Contains(change.Names[typeURL], name) || change.Asked != nil && change.Asked(typeURL, name) {
+			if again || tells(change, typeURL, name) {
 				v.look(c, client, typeURL, name)
 			}
 		}
 		if again || len(change.Names[typeURL]) > 0 {
 			v.Everything[typeURL] = c.Wildcard(client, typeURL)
+		}
+		for _, name := range names[typeURL] {
+			if in := slices.Contains(c.Wildcard(client, typeURL), name); in != c.InWildcard(client, typeURL, name) {
+				t.Errorf("%s %s is among everything: %t", typeURL, name, in)
+			}
 		}
 	}
 }
@@ -160,11 +165,10 @@ func compareTables(t *rapid.T, before, next, fresh *Catalog, change xds.Change) 
 		if diff := cmp.Diff(described(fresh.tables[typeURL]), described(now)); diff != "" {
 			t.Fatalf("%s is not that of a catalog made from nothing (-want +got):\n%s", typeURL, diff)
 		}
-		all := table{}
-		maps.Copy(all, old)
-		maps.Copy(all, now)
+		all := maps.Collect(old.All())
+		maps.Copy(all, maps.Collect(now.All()))
 		for _, name := range slices.Sorted(maps.Keys(all)) {
-			switch a, b := old[name], now[name]; {
+			switch a, b := old.Get(name), now.Get(name); {
 			case a == nil || b == nil || a.Version != b.Version:
 				want[typeURL] = append(want[typeURL], name)
 			case a != b && a.Origin == b.Origin:
@@ -175,26 +179,34 @@ func compareTables(t *rapid.T, before, next, fresh *Catalog, change xds.Change) 
 			}
 		}
 	}
-	hosts := slices.Sorted(maps.Keys(next.tables[xds.TypeVirtualHost]))
+	hosts := slices.Sorted(next.tables[xds.TypeVirtualHost].Keys())
 	if diff := cmp.Diff(hosts, next.Wildcard(xds.Client{}, xds.TypeVirtualHost)); diff != "" {
 		t.Fatalf("other virtual hosts are listed than there are (-want +got):\n%s", diff)
+	}
+	// Of assignments it may name more: those that some clients have otherwise.
+	change.Names[xds.TypeEndpoints] = slices.DeleteFunc(change.Names[xds.TypeEndpoints], func(name string) bool {
+		return !slices.Contains(want[xds.TypeEndpoints], name) && (before.mixed.Get(name) != nil || next.mixed.Get(name) != nil)
+	})
+	if len(change.Names[xds.TypeEndpoints]) == 0 {
+		delete(change.Names, xds.TypeEndpoints)
 	}
 	if diff := cmp.Diff(want, change.Names); diff != "" {
 		t.Fatalf("the change names something else than what differs (-want +got):\n%s", diff)
 	}
-	for _, name := range names[xds.TypeCluster] {
-		if change.Asked != nil && change.Asked(xds.TypeCluster, name) {
-			old, now := before.Resource(xds.Client{}, xds.TypeCluster, name), next.Resource(xds.Client{}, xds.TypeCluster, name)
-			if cmp.Equal(describe(old), describe(now)) {
-				t.Fatalf("%s is said to differ and does not", name)
-			}
-		}
+}
+
+// tells is true if the change says of the name that it may differ.
+func tells(change xds.Change, typeURL, name string) bool {
+	if slices.Contains(change.Names[typeURL], name) {
+		return true
 	}
+	group := Group(typeURL, name)
+	return group != "" && (change.All || slices.Contains(change.Groups, group))
 }
 
 func described(resources table) map[string][2]string {
 	out := map[string][2]string{}
-	for name, r := range resources {
+	for name, r := range resources.All() {
 		out[name] = describe(r)
 	}
 	return out
@@ -214,7 +226,7 @@ func TestEverythingKeepsEnvoysRules(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := first(t, edited(t, randomMesh(t)), "roots")
 		for _, typeURL := range allTypes {
-			for name, r := range c.tables[typeURL] {
+			for name, r := range c.tables[typeURL].All() {
 				if err := envoytest.Validate(r.Body); err != nil {
 					t.Errorf("%s: %v", name, err)
 				}

@@ -40,50 +40,43 @@ func some[T any](t *rapid.T, label string, from []T) []T {
 }
 
 // edits are what can happen to a mesh. Each changes the snapshot, which
-// shares all its maps with the one before: an edit replaces the maps and the
-// values that it changes.
+// shares all values with the one before: an edit replaces those that it
+// changes.
 var edits = map[string]func(*rapid.T, *mesh.Snapshot){
 	"service": func(t *rapid.T, s *mesh.Snapshot) {
-		s.Services = maps.Clone(s.Services)
-		set(t, s.Services, serviceKey(t), randomService)
+		put(t, &s.Services, serviceKey(t), randomService)
 	},
 	"service anew": func(t *rapid.T, s *mesh.Snapshot) {
-		s.Services = maps.Clone(s.Services)
-		if service := s.Services[serviceKey(t)]; service != nil {
+		if service := s.Services.Get(serviceKey(t)); service != nil {
 			again := *service
 			again.Ports = nil
 			for _, port := range service.Ports {
 				copied := *port
 				again.Ports = append(again.Ports, &copied)
 			}
-			s.Services[service.Key] = &again
+			s.Services = s.Services.With(service.Key, &again)
 		}
 	},
 	"endpoints": func(t *rapid.T, s *mesh.Snapshot) {
-		s.Endpoints = maps.Clone(s.Endpoints)
-		set(t, s.Endpoints, portKey(t), randomEndpoints)
+		put(t, &s.Endpoints, portKey(t), randomEndpoints)
 	},
 	"pod": func(t *rapid.T, s *mesh.Snapshot) {
-		s.Pods = maps.Clone(s.Pods)
-		set(t, s.Pods, mesh.PodKey{Namespace: pick(t, "namespace", someNamespaces), Name: pick(t, "pod", somePods)}, randomPod)
+		put(t, &s.Pods, mesh.PodKey{Namespace: pick(t, "namespace", someNamespaces), Name: pick(t, "pod", somePods)}, randomPod)
 		consistent(s)
 	},
 	"workload": func(t *rapid.T, s *mesh.Snapshot) {
-		s.Workloads = maps.Clone(s.Workloads)
-		for _, key := range slices.SortedFunc(maps.Keys(s.Workloads), compareWorkloads) {
-			changed := *s.Workloads[key]
+		for _, key := range slices.SortedFunc(s.Workloads.Keys(), compareWorkloads) {
+			changed := *s.Workloads.Get(key)
 			changed.Strict = rapid.Bool().Draw(t, "strict")
 			changed.Probes = some(t, "probe", []mesh.Probe{{Port: 80, Path: "/", Method: "GET"}, {Port: 90, Path: "/healthz?x=1", Method: "POST"}})
-			s.Workloads[key] = &changed
+			s.Workloads = s.Workloads.With(key, &changed)
 		}
 	},
 	"policy": func(t *rapid.T, s *mesh.Snapshot) {
-		s.Policies = maps.Clone(s.Policies)
-		set(t, s.Policies, identity(t), randomPolicy)
+		put(t, &s.Policies, identity(t), randomPolicy)
 	},
 	"namespace": func(t *rapid.T, s *mesh.Snapshot) {
-		s.NamespaceAccess = maps.Clone(s.NamespaceAccess)
-		s.NamespaceAccess[pick(t, "namespace", someNamespaces)] = access(t)
+		s.NamespaceAccess = s.NamespaceAccess.With(pick(t, "namespace", someNamespaces), access(t))
 	},
 	"settings": func(t *rapid.T, s *mesh.Snapshot) {
 		s.Settings = mesh.Settings{
@@ -94,13 +87,13 @@ var edits = map[string]func(*rapid.T, *mesh.Snapshot){
 	"nothing": func(*rapid.T, *mesh.Snapshot) {},
 }
 
-// set gives the key another value or takes it out.
-func set[K comparable, V any](t *rapid.T, in map[K]*V, key K, random func(*rapid.T, K) *V) {
+// put gives the key another value or takes it out.
+func put[K comparable, V any](t *rapid.T, in *mesh.Table[K, *V], key K, random func(*rapid.T, K) *V) {
 	if rapid.IntRange(0, 3).Draw(t, "out") == 0 {
-		delete(in, key)
+		*in = in.Without(key)
 		return
 	}
-	in[key] = random(t, key)
+	*in = in.With(key, random(t, key))
 }
 
 func serviceKey(t *rapid.T) mesh.ServiceKey {
@@ -202,24 +195,22 @@ func randomPolicy(t *rapid.T, id mesh.Identity) *mesh.Policy {
 
 // consistent makes what follows from the pods.
 func consistent(s *mesh.Snapshot) {
-	s.PodsByIP = map[netip.Addr]*mesh.Pod{}
+	s.PodsByIP = mesh.Table[netip.Addr, *mesh.Pod]{}
 	workloads := map[mesh.WorkloadKey]*mesh.Workload{}
-	for _, key := range slices.SortedFunc(maps.Keys(s.Pods), func(a, b mesh.PodKey) int {
-		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
-	}) {
-		pod := s.Pods[key]
+	for _, key := range slices.SortedFunc(s.Pods.Keys(), mesh.PodKey.Compare) {
+		pod := s.Pods.Get(key)
 		for _, ip := range pod.IPs {
-			s.PodsByIP[ip] = pod
+			s.PodsByIP = s.PodsByIP.With(ip, pod)
 		}
 		if !pod.Meshed {
 			continue
 		}
-		workloads[pod.Workload] = s.Workloads[pod.Workload]
+		workloads[pod.Workload] = s.Workloads.Get(pod.Workload)
 		if workloads[pod.Workload] == nil {
 			workloads[pod.Workload] = &mesh.Workload{Key: pod.Workload, Identity: pod.Identity}
 		}
 	}
-	s.Workloads = workloads
+	s.Workloads = mesh.TableOf(workloads)
 }
 
 func compareWorkloads(a, b mesh.WorkloadKey) int {
@@ -228,13 +219,7 @@ func compareWorkloads(a, b mesh.WorkloadKey) int {
 
 // randomMesh is where random histories begin.
 func randomMesh(t *rapid.T) *mesh.Snapshot {
-	s := &mesh.Snapshot{
-		Settings: mesh.Settings{TrustDomain: "cluster.local"},
-		Services: map[mesh.ServiceKey]*mesh.Service{}, Endpoints: map[mesh.PortKey]*mesh.EndpointSet{},
-		Pods: map[mesh.PodKey]*mesh.Pod{}, PodsByIP: map[netip.Addr]*mesh.Pod{},
-		Workloads: map[mesh.WorkloadKey]*mesh.Workload{}, Policies: map[mesh.Identity]*mesh.Policy{},
-		NamespaceAccess: map[string]mesh.Access{},
-	}
+	s := &mesh.Snapshot{Settings: mesh.Settings{TrustDomain: "cluster.local"}}
 	for _, what := range []string{"service", "endpoints", "pod", "policy"} {
 		for range 4 {
 			edits[what](t, s)

@@ -1,7 +1,6 @@
 package catalog
 
 import (
-	"maps"
 	"net/netip"
 	"testing"
 
@@ -32,13 +31,7 @@ func owner(name string) mesh.WorkloadKey {
 }
 
 func shop() *mesh.Snapshot {
-	s := &mesh.Snapshot{
-		Settings:  mesh.Settings{TrustDomain: "cluster.local"},
-		Services:  map[mesh.ServiceKey]*mesh.Service{},
-		Endpoints: map[mesh.PortKey]*mesh.EndpointSet{},
-		Pods:      map[mesh.PodKey]*mesh.Pod{}, PodsByIP: map[netip.Addr]*mesh.Pod{},
-		Workloads: map[mesh.WorkloadKey]*mesh.Workload{}, Policies: map[mesh.Identity]*mesh.Policy{},
-	}
+	s := &mesh.Snapshot{Settings: mesh.Settings{TrustDomain: "cluster.local"}}
 	addService(s, cartKey, mesh.ProtocolHTTP, "10.96.0.7")
 	addService(s, webKey, mesh.ProtocolDetect, "10.96.0.8")
 	addService(s, dbKey, mesh.ProtocolTCP, "10.96.0.9")
@@ -51,9 +44,9 @@ func shop() *mesh.Snapshot {
 }
 
 func addService(s *mesh.Snapshot, key mesh.PortKey, protocol mesh.Protocol, ip string) {
-	s.Services[key.Service] = &mesh.Service{
+	s.Services = s.Services.With(key.Service, &mesh.Service{
 		Key: key.Service, Addresses: addrs(ip), Ports: []*mesh.Port{{Key: key, Number: key.Port, Protocol: protocol}},
-	}
+	})
 }
 
 func addEndpoints(s *mesh.Snapshot, key mesh.PortKey, all ...mesh.Endpoint) {
@@ -63,7 +56,7 @@ func addEndpoints(s *mesh.Snapshot, key mesh.PortKey, all ...mesh.Endpoint) {
 			set.Identities = append(set.Identities, e.Identity)
 		}
 	}
-	s.Endpoints[key] = set
+	s.Endpoints = s.Endpoints.With(key, set)
 }
 
 func addPod(s *mesh.Snapshot, name, serviceAccount, ip string, meshed bool) {
@@ -72,22 +65,19 @@ func addPod(s *mesh.Snapshot, name, serviceAccount, ip string, meshed bool) {
 	}
 	if ip != "" {
 		pod.IPs = addrs(ip)
-		s.PodsByIP[pod.IPs[0]] = pod
+		s.PodsByIP = s.PodsByIP.With(pod.IPs[0], pod)
 	}
-	s.Pods[pod.Key] = pod
+	s.Pods = s.Pods.With(pod.Key, pod)
 	if meshed {
 		pod.Workload = owner(serviceAccount)
-		s.Workloads[pod.Workload] = &mesh.Workload{Key: pod.Workload, Identity: pod.Identity}
-		s.Policies[pod.Identity] = &mesh.Policy{Destination: pod.Identity}
+		s.Workloads = s.Workloads.With(pod.Workload, &mesh.Workload{Key: pod.Workload, Identity: pod.Identity})
+		s.Policies = s.Policies.With(pod.Identity, &mesh.Policy{Destination: pod.Identity})
 	}
 }
 
-// changed returns a snapshot after the change, which may write to its maps.
+// changed returns a snapshot after the change.
 func changed(before *mesh.Snapshot, change func(*mesh.Snapshot)) *mesh.Snapshot {
 	s := *before
-	s.Services, s.Endpoints = maps.Clone(s.Services), maps.Clone(s.Endpoints)
-	s.Pods, s.PodsByIP = maps.Clone(s.Pods), maps.Clone(s.PodsByIP)
-	s.Workloads, s.Policies = maps.Clone(s.Workloads), maps.Clone(s.Policies)
 	change(&s)
 	return &s
 }

@@ -2,91 +2,163 @@
 // made of an object is delivered when every connected proxy that is to have it
 // has acknowledged it.
 //
-//	objects and their resources -> Book <- deliveries of the xDS server
-//	Book -> finding of type Programmed for each object
+//	State (reports, snapshot, resources) -> Book <- deliveries of the xDS server
+//	Book -> reports with a finding of type Programmed for each SMI object
 package programmed
 
 import (
 	"fmt"
+	"iter"
 	"slices"
-	"sync"
+	"strings"
+	"time"
 
 	heddlev1alpha1 "github.com/heddle-mesh/heddle/crds/heddle/v1alpha1"
 	"github.com/heddle-mesh/heddle/operator/mesh"
 	"github.com/heddle-mesh/heddle/sidecar/xds"
 )
 
-// Object is a Kubernetes object and what was made of it.
-type Object struct {
-	Ref mesh.ObjectRef
-	// Accepted is false when the object has no effect at all.
-	Accepted bool
-	// Resources are those whose content it has part in.
-	Resources []Resource
+// Grace is how long proxies may take before an object is said to be pending:
+// most changes are acknowledged within milliseconds, and what is said of an
+// object is then said once.
+const Grace = 500 * time.Millisecond
+
+// State is what the Book follows: one publication.
+type State struct {
+	Reports   mesh.Reports
+	Snapshot  *mesh.Snapshot
+	Resources Resources
+}
+
+// Resources are what there is, whoever asks.
+type Resources interface {
+	// Lookup returns what all clients have that have it, nil if there is none.
+	Lookup(typeURL, name string) *xds.Resource
+	// Residents are the workloads of the identity.
+	Residents(id mesh.Identity) iter.Seq[mesh.WorkloadKey]
 }
 
 // Resource is one version of an xDS resource.
-type Resource struct{ TypeURL, Name, Version string }
+type Resource struct {
+	TypeURL, Name string
+	// Version tells what was made of the object.
+	Version string
+	// Own is true if clients have the resource in versions of their own.
+	Own bool
+}
 
-// Delivered tells how far a version has come; it is xds.Server's method.
+// Delivered tells how far a version has come, or if that is empty the version
+// that each proxy is to have by now; it is xds.Server's method.
 type Delivered func(typeURL, name, version string) xds.Delivery
 
 // Book knows the objects and which of them have arrived. An object that has
 // arrived stays so until something else is made of it: a proxy that connects
-// later, and has yet to be sent everything, is no news about the object. The
-// zero value is an empty book, safe for concurrent use.
+// later, and has yet to be sent everything, is no news about the object. Its
+// work follows what changed and what has yet to arrive. One goroutine uses it.
 type Book struct {
-	mu      sync.Mutex
-	objects []Object
-	// arrived holds what the object was when all had acknowledged it.
-	arrived map[mesh.ObjectRef][]Resource
+	state   State
+	objects map[mesh.ObjectKey]*object
+	// open are those that have not been said or have not arrived.
+	open map[mesh.ObjectKey]struct{}
+	// byService and byIdentity are those with a part in them.
+	byService  map[mesh.ServiceKey]map[mesh.ObjectKey]struct{}
+	byIdentity map[mesh.Identity]map[mesh.ObjectKey]struct{}
+	reports    mesh.Reports
 }
 
-// Put replaces the objects.
-func (b *Book) Put(objects []Object) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	arrived := map[mesh.ObjectRef][]Resource{}
-	for _, o := range objects {
-		if before, ok := b.arrived[o.Ref]; ok && slices.Equal(before, o.Resources) {
-			arrived[o.Ref] = before
+// object is a Kubernetes object and what was made of it.
+type object struct {
+	report *mesh.Report
+	use    *mesh.Use
+	// accepted is false when it has no effect at all.
+	accepted  bool
+	resources []Resource
+	since     time.Time
+	arrived   bool
+}
+
+// NewBook returns an empty book.
+func NewBook() *Book {
+	return &Book{
+		state: State{Snapshot: &mesh.Snapshot{}}, objects: map[mesh.ObjectKey]*object{}, open: map[mesh.ObjectKey]struct{}{},
+		byService: map[mesh.ServiceKey]map[mesh.ObjectKey]struct{}{}, byIdentity: map[mesh.Identity]map[mesh.ObjectKey]struct{}{},
+	}
+}
+
+// Report returns what is to be said of every object: what the build found and,
+// of SMI objects, how far they have come. again is when to look again at what
+// may arrive in a moment, zero for when there is news.
+func (b *Book) Report(delivered Delivered, now time.Time) (reports mesh.Reports, again time.Duration) {
+	said := b.reports.Edit()
+	for key := range b.open {
+		o := b.objects[key]
+		if o == nil {
+			said.Drop(key)
+			delete(b.open, key)
+			continue
+		}
+		finding, follow := o.judge(delivered)
+		if left := Grace - now.Sub(o.since); finding.Reason == heddlev1alpha1.ReasonPending && left > 0 {
+			if again == 0 || left < again {
+				again = left
+			}
+			continue
+		}
+		findings := o.report.Findings
+		if follow {
+			findings = append(slices.Clone(findings), finding)
+		}
+		if before := said.Get(key); before == nil || before.Object != o.report.Object || !slices.EqualFunc(before.Findings, findings, same) {
+			said.Put(key, &mesh.Report{Object: o.report.Object, Findings: findings})
+		}
+		if o.arrived || !follow || !o.accepted {
+			delete(b.open, key)
 		}
 	}
-	b.objects, b.arrived = objects, arrived
+	b.reports = said.Table()
+	return b.reports, again
 }
 
-// Findings returns what is to be said of every object, in their order, and
-// whether some have yet to arrive. Its cost follows those.
-func (b *Book) Findings(delivered Delivered) (findings []mesh.Finding, pending bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	findings = make([]mesh.Finding, 0, len(b.objects))
-	for _, o := range b.objects {
-		f := mesh.Finding{Object: o.Ref, Type: heddlev1alpha1.ConditionProgrammed}
-		switch _, arrived := b.arrived[o.Ref]; {
-		case !o.Accepted:
-			f.Reason, f.Message = heddlev1alpha1.ReasonNotAccepted, "nothing is sent to proxies: see condition Accepted"
-		case arrived:
-			f.OK = true
-		default:
-			f = judge(f, o, delivered)
-		}
-		if f.OK {
-			f.Reason, f.Message = heddlev1alpha1.ReasonProgrammed, "all connected proxies that it concerns have it"
-			b.arrived[o.Ref] = o.Resources
-		}
-		pending = pending || f.Reason == heddlev1alpha1.ReasonPending
-		findings = append(findings, f)
+func same(x, y mesh.Finding) bool {
+	return x.Object == y.Object && x.Type == y.Type && x.OK == y.OK && x.Reason == y.Reason && x.Message == y.Message &&
+		slices.Equal(x.Problems, y.Problems)
+}
+
+// smi ends the API groups whose objects are followed.
+const smi = ".smi-spec.io"
+
+// judge says how far the object has come. follow is false for one that goes to
+// no proxy.
+func (o *object) judge(delivered Delivered) (f mesh.Finding, follow bool) {
+	if !strings.HasSuffix(o.report.Object.Group, smi) {
+		return mesh.Finding{}, false
 	}
-	return findings, pending
+	f = mesh.Finding{Object: o.report.Object, Type: heddlev1alpha1.ConditionProgrammed}
+	switch {
+	case !o.accepted:
+		f.Reason, f.Message = heddlev1alpha1.ReasonNotAccepted, "nothing is sent to proxies: see condition Accepted"
+		return f, true
+	case o.arrived:
+		f.OK = true
+	default:
+		f = furthestBehind(f, o.resources, delivered)
+	}
+	if f.OK {
+		f.Reason, f.Message = heddlev1alpha1.ReasonProgrammed, "all connected proxies that it concerns have it"
+		o.arrived = true
+	}
+	return f, true
 }
 
-// judge looks for the resource that is furthest behind.
-func judge(f mesh.Finding, o Object, delivered Delivered) mesh.Finding {
+func furthestBehind(f mesh.Finding, resources []Resource, delivered Delivered) mesh.Finding {
 	f.OK = true
 	behind := 0
-	for _, r := range o.Resources {
-		d := delivered(r.TypeURL, r.Name, r.Version)
+	for _, r := range resources {
+		version := r.Version
+		if r.Own {
+			version = ""
+		}
+		d := delivered(r.TypeURL, r.Name, version)
 		if d.Rejection != nil {
 			f.OK, f.Reason = false, heddlev1alpha1.ReasonRejected
 			f.Message = fmt.Sprintf("the proxy of pod %s/%s refused %s %s and keeps what it had: %s",

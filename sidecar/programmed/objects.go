@@ -3,7 +3,9 @@ package programmed
 import (
 	"cmp"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	heddlev1alpha1 "github.com/heddle-mesh/heddle/crds/heddle/v1alpha1"
 	"github.com/heddle-mesh/heddle/operator/mesh"
@@ -11,93 +13,158 @@ import (
 	"github.com/heddle-mesh/heddle/sidecar/xds"
 )
 
-// smi ends the API groups whose objects are followed.
-const smi = ".smi-spec.io"
+// Update follows the objects to another state.
+func (b *Book) Update(next State, now time.Time) {
+	old := b.state
+	stale := map[mesh.ObjectKey]struct{}{}
+	mark := func(objects map[mesh.ObjectKey]struct{}) {
+		for key := range objects {
+			stale[key] = struct{}{}
+		}
+	}
+	for key := range mesh.Changed(old.Reports, next.Reports) {
+		stale[key] = struct{}{}
+	}
+	for key := range mesh.Changed(old.Snapshot.Uses, next.Snapshot.Uses) {
+		stale[key] = struct{}{}
+	}
+	for key := range mesh.Changed(old.Snapshot.Services, next.Snapshot.Services) {
+		mark(b.byService[key])
+	}
+	for key := range mesh.Changed(old.Snapshot.Endpoints, next.Snapshot.Endpoints) {
+		mark(b.byService[key.Service])
+	}
+	for key := range mesh.Changed(old.Snapshot.Workloads, next.Snapshot.Workloads) {
+		for _, workload := range []*mesh.Workload{old.Snapshot.Workloads.Get(key), next.Snapshot.Workloads.Get(key)} {
+			if workload != nil {
+				mark(b.byIdentity[workload.Identity])
+			}
+		}
+	}
+	for id := range mesh.Changed(old.Snapshot.Policies, next.Snapshot.Policies) {
+		mark(b.byIdentity[id])
+	}
+	if old.Snapshot.Settings != next.Snapshot.Settings {
+		for key := range b.objects {
+			stale[key] = struct{}{}
+		}
+	}
+	b.state = next
+	for key := range stale {
+		b.follow(key, now)
+	}
+}
 
-// Objects returns the SMI objects that findings are about, with the resources
-// that they have part in.
-func Objects(findings []mesh.Finding, snapshot *mesh.Snapshot, resources xds.Snapshot) []Object {
-	seen := map[mesh.ObjectRef]int{}
-	var objects []Object
-	for _, f := range findings {
-		if !strings.HasSuffix(f.Object.Group, smi) {
-			continue
+// follow takes the object as it is by now.
+func (b *Book) follow(key mesh.ObjectKey, now time.Time) {
+	before, report := b.objects[key], b.state.Reports.Get(key)
+	if before != nil {
+		b.index(key, before.use, drop)
+	}
+	if report == nil {
+		if before != nil {
+			delete(b.objects, key)
+			b.open[key] = struct{}{}
 		}
-		at, ok := seen[f.Object]
-		if !ok {
-			at = len(objects)
-			seen[f.Object] = at
-			objects = append(objects, Object{Ref: f.Object, Accepted: true})
+		return
+	}
+	o := &object{report: report, use: b.state.Snapshot.Uses.Get(key), accepted: accepted(report), since: now}
+	b.index(key, o.use, insert)
+	if o.use != nil {
+		// It has an effect, if not the one that was meant.
+		o.accepted, o.resources = true, b.resources(o.use)
+	}
+	if before != nil && before.report.Object == o.report.Object && slices.Equal(before.resources, o.resources) {
+		o.arrived, o.since = before.arrived, before.since
+		if before.report == o.report && before.accepted == o.accepted {
+			b.objects[key] = o
+			return // there is no news of it
 		}
+	}
+	b.objects[key] = o
+	b.open[key] = struct{}{}
+}
+
+func accepted(report *mesh.Report) bool {
+	for _, f := range report.Findings {
 		switch {
 		case f.Type == heddlev1alpha1.ConditionAccepted && !f.OK, f.Type == heddlev1alpha1.ConditionConflicted && f.OK:
-			objects[at].Accepted = false
+			return false
 		}
 	}
-	index := newIndex(snapshot, resources)
-	for i := range objects {
-		use := snapshot.Uses[objects[i].Ref]
-		if len(use.Ports)+len(use.Identities) > 0 {
-			// It has an effect, if not the one that was meant.
-			objects[i].Accepted, objects[i].Resources = true, index.resources(use)
-		}
+	return true
+}
+
+func (b *Book) index(key mesh.ObjectKey, use *mesh.Use, write func(map[mesh.ObjectKey]struct{}, mesh.ObjectKey) map[mesh.ObjectKey]struct{}) {
+	if use == nil {
+		return
 	}
-	return objects
-}
-
-// index finds what a use comes to.
-type index struct {
-	snapshot *mesh.Snapshot
-	from     xds.Snapshot
-	// pods holds one meshed pod of each workload, by its identity.
-	pods map[mesh.Identity][]*mesh.Pod
-}
-
-func newIndex(snapshot *mesh.Snapshot, from xds.Snapshot) *index {
-	i := &index{snapshot: snapshot, from: from, pods: map[mesh.Identity][]*mesh.Pod{}}
-	done := map[mesh.WorkloadKey]bool{}
-	for _, pod := range snapshot.Pods {
-		if pod.Meshed && !done[pod.Workload] {
-			done[pod.Workload] = true
-			i.pods[pod.Identity] = append(i.pods[pod.Identity], pod)
-		}
+	for _, port := range use.Ports {
+		set(b.byService, port.Service, write(b.byService[port.Service], key))
 	}
-	return i
+	for _, id := range use.Identities {
+		set(b.byIdentity, id, write(b.byIdentity[id], key))
+	}
 }
 
-func (i *index) resources(use mesh.Use) []Resource {
+func insert(in map[mesh.ObjectKey]struct{}, key mesh.ObjectKey) map[mesh.ObjectKey]struct{} {
+	if in == nil {
+		in = map[mesh.ObjectKey]struct{}{}
+	}
+	in[key] = struct{}{}
+	return in
+}
+
+func drop(in map[mesh.ObjectKey]struct{}, key mesh.ObjectKey) map[mesh.ObjectKey]struct{} {
+	delete(in, key)
+	return in
+}
+
+func set[K comparable](in map[K]map[mesh.ObjectKey]struct{}, key K, objects map[mesh.ObjectKey]struct{}) {
+	if len(objects) == 0 {
+		delete(in, key)
+	} else {
+		in[key] = objects
+	}
+}
+
+// resources finds what a use comes to, ordered.
+func (b *Book) resources(use *mesh.Use) []Resource {
 	var out []Resource
-	add := func(client xds.Client, typeURL, name string) {
-		if r := i.from.Resource(client, typeURL, name); r != nil {
-			out = append(out, Resource{typeURL, name, r.Version})
+	add := func(typeURL, name string) {
+		if r := b.state.Resources.Lookup(typeURL, name); r != nil {
+			out = append(out, Resource{TypeURL: typeURL, Name: name, Version: r.Version})
 		}
 	}
-	// How connections are shared is in assignments, which differ by caller and
-	// change with every pod: these are not followed.
 	for _, key := range use.Ports {
-		service := i.snapshot.Services[key.Service]
-		if service == nil {
+		service, port := b.state.Snapshot.Services.Get(key.Service), b.state.Snapshot.Port(key)
+		if port == nil {
 			continue
 		}
-		for _, port := range service.Ports {
-			if port.Key != key {
-				continue
-			}
-			for _, dst := range i.snapshot.Destinations(service, port) {
-				add(xds.Client{}, xds.TypeVirtualHost, envoy.VirtualHost(dst))
-			}
+		for _, dst := range b.state.Snapshot.Destinations(service, port) {
+			add(xds.TypeVirtualHost, envoy.VirtualHost(dst))
+		}
+		if port.Route != nil {
+			// Assignments differ by caller, and change with every pod.
+			out = append(out, Resource{TypeURL: xds.TypeEndpoints, Name: envoy.SplitAssignment(key), Version: sharesOf(port.Route), Own: true})
 		}
 	}
 	for _, id := range use.Identities {
-		for n, pod := range i.pods[id] {
-			client := xds.Client{Namespace: pod.Key.Namespace, Pod: pod.Key.Name, PodUID: pod.UID, ServiceAccount: id.ServiceAccount}
-			if n == 0 {
-				add(client, xds.TypeRoutes, envoy.InboundRoutes(id))
-			}
-			add(client, xds.TypeRoutes, envoy.PlaintextRoutes(pod.Workload))
-			add(client, xds.TypeListener, envoy.InboundListener(pod.Workload))
+		add(xds.TypeRoutes, envoy.InboundRoutes(id))
+		for workload := range b.state.Resources.Residents(id) {
+			add(xds.TypeRoutes, envoy.PlaintextRoutes(workload))
+			add(xds.TypeListener, envoy.InboundListener(workload))
 		}
 	}
 	slices.SortFunc(out, func(x, y Resource) int { return cmp.Or(cmp.Compare(x.TypeURL, y.TypeURL), cmp.Compare(x.Name, y.Name)) })
 	return out
+}
+
+// sharesOf writes down what of an assignment comes from the route.
+func sharesOf(route *mesh.Route) string {
+	var out strings.Builder
+	for _, share := range route.Shares {
+		out.WriteString(share.Backend.String() + "=" + strconv.FormatUint(uint64(share.Weight), 10) + " ")
+	}
+	return out.String()
 }

@@ -10,6 +10,7 @@ type fixed struct{ resource *Resource }
 
 func (f fixed) Resource(Client, string, string) *Resource { return f.resource }
 func (fixed) Wildcard(Client, string) []string            { return nil }
+func (fixed) InWildcard(Client, string, string) bool      { return false }
 
 // BenchmarkPublish is what a publication of one changed name costs the
 // publisher, by how many streams ask for that name and how many other names

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -114,6 +115,10 @@ func (p protos) Wildcard(_ Client, typeURL string) (names []string) {
 		}
 	}
 	return names
+}
+
+func (p protos) InWildcard(c Client, typeURL, name string) bool {
+	return slices.Contains(p.Wildcard(c, typeURL), name)
 }
 
 // with returns a snapshot with the message; nil takes it out.

@@ -2,7 +2,6 @@ package xds
 
 import (
 	"fmt"
-	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -253,26 +252,42 @@ func counted(t *testing.T, from prometheus.Gatherer, name string) (sum float64) 
 	return sum
 }
 
-func TestWhatIsMadeOnDemandIsLookedAtWhereItIsAskedFor(t *testing.T) {
+func TestWhatIsMadeOnDemandIsLookedAtByGroup(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := newTestServer(t, nil)
-		server.Publish(world{TypeCluster: {"a": "1", "b": "1"}}, Change{})
+		server.Publish(world{TypeCluster: {"a1": "1", "a2": "1", "b": "1"}}, Change{})
 		p := connect(t, server, 1000)
 		defer func() { _ = p.close() }()
-		p.subscribe(TypeCluster, "a", "b")
+		p.subscribe(TypeCluster, "a1", "b")
 		p.settle()
-		var told []string
-		server.Publish(world{TypeCluster: {"a": "2", "b": "2", "c": "2"}}, Change{Asked: func(typeURL, name string) bool {
-			told = append(told, shortNames[typeURL]+" "+name)
-			return name != "b"
-		}})
-		if diff := cmp.Diff([]string{"CDS +a"}, p.settle()); diff != "" {
-			t.Errorf("what differs and nothing else should come (-want +got):\n%s", diff)
+		next := world{TypeCluster: {"a1": "2", "a2": "2", "b": "2"}}
+		server.Publish(next, Change{Groups: []string{"a", "c"}})
+		if diff := cmp.Diff([]string{"CDS +a1"}, p.settle()); diff != "" {
+			t.Errorf("what of the group is asked for and nothing else should come (-want +got):\n%s", diff)
 		}
-		slices.Sort(told)
-		if diff := cmp.Diff([]string{"CDS a", "CDS b"}, told); diff != "" {
-			t.Errorf("asked of other names than are asked for (-want +got):\n%s", diff)
+		server.Publish(next, Change{All: true})
+		if diff := cmp.Diff([]string{"CDS +b"}, p.settle()); diff != "" {
+			t.Errorf("what differs in all groups and nothing else should come (-want +got):\n%s", diff)
+		}
+		p.unsubscribe(TypeCluster, "a1")
+		p.settle()
+		server.Publish(world{TypeCluster: {"a1": "3"}}, Change{Groups: []string{"a"}})
+		if got := p.settle(); len(got) > 0 {
+			t.Errorf("nobody asks for it any more: %v", got)
 		}
 	})
+	server := newTestServer(t, nil)
+	st := newStream(server, nil, Client{})
+	server.add(st)
+	st.subscriptions[TypeCluster] = newSubscription()
+	server.subscribe(st, TypeCluster, []string{"a1", "a2", "b"}, nil, false)
+	server.subscribe(st, TypeCluster, nil, []string{"a1"}, false)
+	if len(server.grouped) != 2 || len(server.grouped["a"]) != 1 {
+		t.Errorf("groups are %v", server.grouped)
+	}
+	server.remove(st)
+	if len(server.grouped) > 0 {
+		t.Errorf("of streams that are gone %v is left", server.grouped)
+	}
 }

@@ -112,7 +112,6 @@ func (h *history) reconnect(rt *rapid.T) {
 
 func (h *history) publish(rt *rapid.T) {
 	next, change := h.world.clone(), Change{Names: map[string][]string{}}
-	unlisted := map[string]bool{}
 	for range rapid.IntRange(1, 4).Draw(rt, "changes") {
 		typeURL, name := rapid.SampledFrom(propertyTypes).Draw(rt, "type"), rapid.SampledFrom(propertyNames).Draw(rt, "name")
 		switch rapid.IntRange(0, 6).Draw(rt, "what") {
@@ -127,13 +126,13 @@ func (h *history) publish(rt *rapid.T) {
 			next[typeURL][name] = fmt.Sprint("good", h.serial)
 		}
 		if !everything(typeURL) && rapid.Bool().Draw(rt, "unlisted") {
-			unlisted[typeURL+name] = true
+			change.Groups = append(change.Groups, groupOf(typeURL, name))
 		} else {
 			change.Names[typeURL] = append(change.Names[typeURL], name)
 		}
 	}
-	if len(unlisted) > 0 {
-		change.Asked = func(typeURL, name string) bool { return unlisted[typeURL+name] }
+	if change.All = rapid.IntRange(0, 9).Draw(rt, "all") == 0; change.All {
+		change.Groups = nil
 	}
 	h.world = next
 	h.server.Publish(next, change)

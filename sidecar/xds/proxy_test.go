@@ -48,6 +48,10 @@ func (w world) Wildcard(_ Client, typeURL string) []string {
 	return slices.Sorted(maps.Keys(w[typeURL]))
 }
 
+func (w world) InWildcard(c Client, typeURL, name string) bool {
+	return slices.Contains(w.Wildcard(c, typeURL), name)
+}
+
 // with returns a world with one resource more, and what has changed.
 func (w world) with(typeURL, name, content string) (world, Change) {
 	next := w.clone()
@@ -128,10 +132,18 @@ func (n *numbered) fail(err error) int {
 
 var anyone = Client{Namespace: "shop", Pod: "web-1", PodUID: "uid-1", ServiceAccount: "web"}
 
+// groupOf has names that can't be listed grouped by how they begin.
+func groupOf(typeURL, name string) string {
+	if everything(typeURL) {
+		return ""
+	}
+	return name[:1]
+}
+
 func newTestServer(t testing.TB, change func(*Options)) *Server {
 	t.Helper()
 	opts := Options{
-		Issuer: &numbered{}, Log: logr.Discard(),
+		Issuer: &numbered{}, Log: logr.Discard(), Group: groupOf,
 		Client: func(context.Context) (Client, error) { return anyone, nil },
 	}
 	if change != nil {

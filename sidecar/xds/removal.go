@@ -40,7 +40,6 @@ func (st *stream) sendRemovals() error {
 // removable takes from the pending removals those to send now. held is true
 // if the proxy has any of them.
 func (st *stream) removable(typeURL string, sub *subscription, quiet bool) (now []string, held bool) {
-	covers := st.coverage(typeURL, sub, len(st.removals[typeURL]))
 	for _, name := range slices.Sorted(maps.Keys(st.removals[typeURL])) {
 		_, holds := sub.sent[name]
 		_, waits := sub.force[name]
@@ -50,7 +49,7 @@ func (st *stream) removable(typeURL string, sub *subscription, quiet bool) (now 
 			delete(st.removals[typeURL], name)
 		case waits && !holds:
 			now = append(now, name)
-		case covers(name) && st.resource(typeURL, name) != nil:
+		case st.covers(typeURL, sub, name) && st.resource(typeURL, name) != nil:
 			// It is there again; the change that brought it is queued.
 			delete(st.removals[typeURL], name)
 		case quiet:

@@ -30,6 +30,9 @@ type Options struct {
 	Client func(context.Context) (Client, error)
 	// CheckNode refuses a node that contradicts the client. Nil refuses none.
 	CheckNode func(Client, *corev3.Node) error
+	// Group returns the group of Change.Groups that a name is in, "" for none.
+	// It must always return the same. Nil has no groups.
+	Group func(typeURL, name string) string
 	// Registerer takes the server's metrics; nil keeps them to itself.
 	Registerer prometheus.Registerer
 	// Log is for the operator's people. Neither requests for certificates nor
@@ -67,7 +70,9 @@ type Server struct {
 	// named and wildcard find the streams that a changed resource concerns.
 	named    map[string]map[string]map[*stream]struct{}
 	wildcard map[string]map[*stream]struct{}
-	pods     map[PodKey]map[*stream]struct{}
+	// grouped are the names in named that are in a group.
+	grouped map[string]map[resourceName]struct{}
+	pods    map[PodKey]map[*stream]struct{}
 }
 
 // NewServer returns a server that answers nobody until the first Publish.
@@ -77,6 +82,9 @@ func NewServer(opts Options) (*Server, error) {
 	}
 	if opts.Now == nil {
 		opts.Now = time.Now
+	}
+	if opts.Group == nil {
+		opts.Group = func(string, string) string { return "" }
 	}
 	if opts.SendTimeout == 0 {
 		opts.SendTimeout = defaultSendTimeout
@@ -92,6 +100,7 @@ func NewServer(opts Options) (*Server, error) {
 		quarantine: newQuarantine(),
 		named:      map[string]map[string]map[*stream]struct{}{},
 		wildcard:   map[string]map[*stream]struct{}{},
+		grouped:    map[string]map[resourceName]struct{}{},
 		pods:       map[PodKey]map[*stream]struct{}{},
 	}
 	if opts.Registerer != nil {
@@ -127,8 +136,14 @@ func (s *Server) Publish(snapshot Snapshot, change Change) {
 			}
 		}
 	}
-	if change.Asked != nil {
-		s.queueAsked(change.Asked, at)
+	if change.All {
+		for group := range s.grouped {
+			s.queueGroup(group, at)
+		}
+	} else {
+		for _, group := range change.Groups {
+			s.queueGroup(group, at)
+		}
 	}
 	for _, pod := range change.Pods {
 		for st := range s.pods[pod] {
@@ -137,18 +152,16 @@ func (s *Server) Publish(snapshot Snapshot, change Change) {
 	}
 }
 
-func (s *Server) queueAsked(differs func(typeURL, name string) bool, at time.Time) {
-	for typeURL, names := range s.named {
-		for name, streams := range names {
-			if !differs(typeURL, name) {
-				continue
-			}
-			for st := range streams {
-				st.queue.add(typeURL, name, at)
-			}
+func (s *Server) queueGroup(group string, at time.Time) {
+	for name := range s.grouped[group] {
+		for st := range s.named[name.typeURL][name.name] {
+			st.queue.add(name.typeURL, name.name, at)
 		}
 	}
 }
+
+// resourceName is the name of a resource among those of all types.
+type resourceName struct{ typeURL, name string }
 
 // Delivery says how far one version of a resource has come.
 type Delivery struct {
@@ -162,12 +175,20 @@ type Delivery struct {
 }
 
 // Delivered tells how far the version has come among the proxies connected to
-// this server. Its cost is that of the streams concerned.
+// this server. An empty version stands for the one that each is to have by now,
+// where they are not all to have the same. Its cost is that of the streams
+// concerned.
 func (s *Server) Delivered(typeURL, name, version string) Delivery {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var d Delivery
 	count := func(st *stream, named bool) {
+		version := version
+		if version == "" {
+			if r := s.snapshot().Resource(st.client, typeURL, name); r != nil {
+				version = r.Version
+			}
+		}
 		st.mu.Lock()
 		defer st.mu.Unlock()
 		sub := st.subscriptions[typeURL]
@@ -298,7 +319,7 @@ func (s *Server) remove(st *stream) {
 	for typeURL, sub := range st.subscriptions {
 		drop(s.wildcard, typeURL, st)
 		for name := range sub.indexed {
-			drop(s.named[typeURL], name, st)
+			s.unname(typeURL, name, st)
 		}
 	}
 	s.metrics.connected.Set(float64(len(s.streams)))
@@ -317,17 +338,42 @@ func (s *Server) subscribe(st *stream, typeURL string, add, removed []string, wi
 		s.named[typeURL] = map[string]map[*stream]struct{}{}
 	}
 	for _, name := range add {
-		insert(s.named[typeURL], name, st)
+		s.name(typeURL, name, st)
 		sub.indexed[name] = struct{}{}
 	}
 	for _, name := range removed {
-		drop(s.named[typeURL], name, st)
+		s.unname(typeURL, name, st)
 		delete(sub.indexed, name)
 	}
 	if wildcard {
 		insert(s.wildcard, typeURL, st)
 	} else {
 		drop(s.wildcard, typeURL, st)
+	}
+}
+
+// name indexes the stream by a name that it asks for; the lock is held.
+func (s *Server) name(typeURL, name string, st *stream) {
+	insert(s.named[typeURL], name, st)
+	if group := s.opts.Group(typeURL, name); group != "" {
+		if s.grouped[group] == nil {
+			s.grouped[group] = map[resourceName]struct{}{}
+		}
+		s.grouped[group][resourceName{typeURL, name}] = struct{}{}
+	}
+}
+
+// unname takes back name.
+func (s *Server) unname(typeURL, name string, st *stream) {
+	drop(s.named[typeURL], name, st)
+	if len(s.named[typeURL][name]) > 0 {
+		return
+	}
+	if group := s.opts.Group(typeURL, name); group != "" {
+		delete(s.grouped[group], resourceName{typeURL, name})
+		if len(s.grouped[group]) == 0 {
+			delete(s.grouped, group)
+		}
 	}
 }
 

@@ -93,20 +93,22 @@ type Snapshot interface {
 	// Wildcard lists the names of that type that the client gets without
 	// asking for them by name. The caller must not change the slice.
 	Wildcard(c Client, typeURL string) []string
+	// InWildcard is true for those names, and costs no list.
+	InWildcard(c Client, typeURL, name string) bool
 }
 
 // Change says what may differ between a snapshot and the one before it. What
 // it leaves out is promised to be the same, so the cost of a publication
 // follows the change and not the mesh.
 type Change struct {
-	// Names are the resources that appeared, changed or disappeared, by type
-	// URL.
+	// Names are the resources that appeared, disappeared or may differ for some
+	// client, by type URL.
 	Names map[string][]string
-	// Asked says of a name that some proxy asks for whether it may differ
-	// besides those in Names: for resources made on demand, which can't be
-	// listed. It is called with every such name and must not block. Nil says
-	// no.
-	Asked func(typeURL, name string) bool
+	// Groups are those of Options.Group: any name in one of them may differ.
+	// They stand for resources made on demand, which can't be listed.
+	Groups []string
+	// All says that any name in any group may differ.
+	All bool
 	// Pods are those whose wildcard sets may have changed although no
 	// resource did, such as a pod that has only now been seen.
 	Pods []PodKey

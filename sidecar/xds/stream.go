@@ -277,7 +277,6 @@ func (st *stream) repeatAssignments(clusters []*Resource, names map[string]map[s
 
 // difference returns what of the names must be sent and what is gone.
 func (st *stream) difference(typeURL string, sub *subscription, names map[string]struct{}) (resources []*Resource, gone []string) {
-	covers := st.coverage(typeURL, sub, len(names))
 	for _, name := range slices.Sorted(maps.Keys(names)) {
 		version, holds := sub.sent[name]
 		_, forced := sub.force[name]
@@ -285,7 +284,7 @@ func (st *stream) difference(typeURL string, sub *subscription, names map[string
 			continue
 		}
 		var resource *Resource
-		if covers(name) {
+		if st.covers(typeURL, sub, name) {
 			resource = st.resource(typeURL, name)
 		}
 		if resource == nil && typeURL == TypeEndpoints {
@@ -312,25 +311,11 @@ func (st *stream) difference(typeURL string, sub *subscription, names map[string
 	return resources, gone
 }
 
-// coverage returns what tells whether a name is among those the stream is to
-// have: asked for by name, or one of everything. n is how often it is asked.
-func (st *stream) coverage(typeURL string, sub *subscription, n int) func(name string) bool {
-	var everything []string
-	if sub.wildcard {
-		everything = st.snapshot.Wildcard(st.client, typeURL)
-	}
-	contains := func(name string) bool { return slices.Contains(everything, name) }
-	if n > 8 {
-		set := make(map[string]struct{}, len(everything))
-		for _, name := range everything {
-			set[name] = struct{}{}
-		}
-		contains = func(name string) bool { _, ok := set[name]; return ok }
-	}
-	return func(name string) bool {
-		_, named := sub.names[name]
-		return named || sub.wildcard && contains(name)
-	}
+// covers is true if the name is among those the stream is to have: asked for by
+// name, or one of everything.
+func (st *stream) covers(typeURL string, sub *subscription, name string) bool {
+	_, named := sub.names[name]
+	return named || sub.wildcard && st.snapshot.InWildcard(st.client, typeURL, name)
 }
 
 // quarantined is true if this proxy has refused this very content before.

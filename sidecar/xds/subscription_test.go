@@ -2,6 +2,7 @@ package xds
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 
@@ -159,6 +160,8 @@ type mine struct {
 }
 
 func (m mine) Wildcard(Client, string) []string { return m.listed }
+
+func (m mine) InWildcard(_ Client, _, name string) bool { return slices.Contains(m.listed, name) }
 
 func TestAllIsWhatTheSnapshotLists(t *testing.T) {
 	t.Parallel()

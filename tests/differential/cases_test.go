@@ -24,7 +24,7 @@ import (
 // TLS, and ends at an application.
 
 func (s *sidecar) serviceAt(name string, port uint16) netip.AddrPort {
-	return netip.AddrPortFrom(s.snapshot.Services[mesh.ServiceKey{Namespace: "shop", Name: name}].Addresses[0], port)
+	return netip.AddrPortFrom(s.snapshot.Services.Get(mesh.ServiceKey{Namespace: "shop", Name: name}).Addresses[0], port)
 }
 
 // heard is an answer, and whether the connection was closed after it.

@@ -18,7 +18,7 @@ func (s *sidecar) client(t fataler, r explain.Request) *client {
 	t.Helper()
 	to := r.Address
 	if r.To != (mesh.PortKey{}) {
-		to = netip.AddrPortFrom(s.snapshot.Services[r.To.Service].Addresses[0], r.To.Port)
+		to = netip.AddrPortFrom(s.snapshot.Services.Get(r.To.Service).Addresses[0], r.To.Port)
 	}
 	if r.From.Outside || netip.MustParsePrefix(servicesAt).Contains(to.Addr()) {
 		return &client{dial: func() (net.Conn, error) { return dialPlain(to) }}

@@ -36,16 +36,14 @@ func meshOf(policy *mesh.Policy) *mesh.Snapshot {
 		IPs: []netip.Addr{netip.MustParseAddr(plainAddress)},
 	}
 	s := &mesh.Snapshot{
-		Settings:  mesh.Settings{TrustDomain: trustDomain},
-		Services:  map[mesh.ServiceKey]*mesh.Service{},
-		Endpoints: map[mesh.PortKey]*mesh.EndpointSet{},
-		Pods:      map[mesh.PodKey]*mesh.Pod{cart.Key: cart, plain.Key: plain},
-		PodsByIP:  map[netip.Addr]*mesh.Pod{cart.IPs[0]: cart, plain.IPs[0]: plain},
-		Workloads: map[mesh.WorkloadKey]*mesh.Workload{key: {
+		Settings: mesh.Settings{TrustDomain: trustDomain},
+		Pods:     mesh.TableOf(map[mesh.PodKey]*mesh.Pod{cart.Key: cart, plain.Key: plain}),
+		PodsByIP: mesh.TableOf(map[netip.Addr]*mesh.Pod{cart.IPs[0]: cart, plain.IPs[0]: plain}),
+		Workloads: mesh.TableOf(map[mesh.WorkloadKey]*mesh.Workload{key: {
 			Key: key, Identity: self,
 			Probes: []mesh.Probe{{Port: portEcho, Path: "/healthz", Method: "GET"}, {Port: portEcho, Path: "/ready?full=1", Method: "GET"}},
-		}},
-		Policies: map[mesh.Identity]*mesh.Policy{self: policy},
+		}}),
+		Policies: mesh.TableOf(map[mesh.Identity]*mesh.Policy{self: policy}),
 	}
 	for _, number := range append(httpPorts, portTCP) {
 		protocol := mesh.ProtocolHTTP
@@ -72,10 +70,10 @@ func serviceName(port uint16) string {
 // there are.
 func addService(s *mesh.Snapshot, name string, number uint16, protocol mesh.Protocol, endpoints ...mesh.Endpoint) {
 	key := mesh.PortKey{Service: mesh.ServiceKey{Namespace: "shop", Name: name}, Port: number}
-	s.Services[key.Service] = &mesh.Service{
-		Key: key.Service, Addresses: []netip.Addr{netip.AddrFrom4([4]byte{10, 96, 0, byte(len(s.Services) + 1)})},
+	s.Services = s.Services.With(key.Service, &mesh.Service{
+		Key: key.Service, Addresses: []netip.Addr{netip.AddrFrom4([4]byte{10, 96, 0, byte(s.Services.Len() + 1)})},
 		Ports: []*mesh.Port{{Key: key, Number: number, Protocol: protocol}},
-	}
+	})
 	if len(endpoints) == 0 {
 		return
 	}
@@ -83,7 +81,7 @@ func addService(s *mesh.Snapshot, name string, number uint16, protocol mesh.Prot
 	if endpoints[0].Meshed {
 		set.Identities = []mesh.Identity{endpoints[0].Identity}
 	}
-	s.Endpoints[key] = set
+	s.Endpoints = s.Endpoints.With(key, set)
 }
 
 // corpusPolicy has a rule of every kind.

@@ -63,7 +63,7 @@ func TestRandom(t *testing.T) {
 			if diff != "" {
 				rt.Fatalf("difference: %s\n  %s", show(r), diff)
 			}
-			if around := bypass(s.snapshot.Policies[self], r, r.Address.Port(), a); around != "" && r.To == (mesh.PortKey{}) {
+			if around := bypass(s.snapshot.Policies.Get(self), r, r.Address.Port(), a); around != "" && r.To == (mesh.PortKey{}) {
 				rt.Fatalf("bypass: %s\n  %s; it got %q", show(r), around, a.target)
 			}
 		}
@@ -99,7 +99,7 @@ func drawMesh(t *rapid.T) *mesh.Snapshot {
 		policy.Grants = append(policy.Grants, grant)
 	}
 	s := meshOf(policy)
-	for _, w := range s.Workloads {
+	for _, w := range s.Workloads.All() {
 		w.Strict = rapid.Bool().Draw(t, "strict")
 	}
 	s.Settings.EgressDenied = rapid.Bool().Draw(t, "egress denied")
@@ -112,7 +112,7 @@ func drawMesh(t *rapid.T) *mesh.Snapshot {
 			Missing: name == "gone",
 		})
 	}
-	root := s.Services[mesh.ServiceKey{Namespace: "shop", Name: "root"}].Ports[0]
+	root := s.Services.Get(mesh.ServiceKey{Namespace: "shop", Name: "root"}).Ports[0]
 	if rapid.Bool().Draw(t, "split without matches") {
 		root.Route = route
 	}
@@ -124,7 +124,7 @@ func drawMesh(t *rapid.T) *mesh.Snapshot {
 		})
 	}
 	if rapid.Bool().Draw(t, "split of connections") {
-		tcp := s.Services[mesh.ServiceKey{Namespace: "shop", Name: "tcp"}].Ports[0]
+		tcp := s.Services.Get(mesh.ServiceKey{Namespace: "shop", Name: "tcp"}).Ports[0]
 		tcp.Route = &mesh.Route{Origin: "TrafficSplit shop/tcp", Shares: []mesh.Share{
 			{Backend: tcp.Key, Weight: rapid.Uint32Range(0, 2).Draw(t, "weight of tcp")},
 			{Backend: mesh.PortKey{Service: mesh.ServiceKey{Namespace: "shop", Name: "gone"}, Port: portTCP}, Weight: rapid.Uint32Range(0, 1).Draw(t, "weight of gone"), Missing: true},

@@ -69,7 +69,8 @@ func startSidecar(t *testing.T, snapshot *mesh.Snapshot) *sidecar {
 	}
 	s := &sidecar{authority: authority, certs: map[mesh.Identity]tls.Certificate{}}
 	s.server, err = xds.NewServer(xds.Options{
-		Log: logr.Discard(),
+		Group: catalog.Group,
+		Log:   logr.Discard(),
 		Client: func(context.Context) (xds.Client, error) {
 			return xds.Client{Namespace: self.Namespace, Pod: "cart-1", PodUID: "uid-1", ServiceAccount: self.ServiceAccount}, nil
 		},
@@ -149,16 +150,12 @@ var marker = netip.MustParseAddrPort("10.96.255.1:80")
 
 func mark(snapshot *mesh.Snapshot, even bool) *mesh.Snapshot {
 	out := *snapshot
-	out.Services = make(map[mesh.ServiceKey]*mesh.Service, len(snapshot.Services)+1)
-	for key, service := range snapshot.Services {
-		out.Services[key] = service
-	}
 	key := mesh.PortKey{Service: mesh.ServiceKey{Namespace: "shop", Name: "marker"}, Port: marker.Port()}
 	port := &mesh.Port{Key: key, Number: key.Port, Protocol: mesh.ProtocolHTTP, Route: &mesh.Route{}}
 	if even {
 		port.Route.Shares = []mesh.Share{{Backend: mesh.PortKey{Service: mesh.ServiceKey{Namespace: "shop", Name: "plain"}, Port: portEcho}, Weight: 1}}
 	}
-	out.Services[key.Service] = &mesh.Service{Key: key.Service, Addresses: []netip.Addr{marker.Addr()}, Ports: []*mesh.Port{port}}
+	out.Services = out.Services.With(key.Service, &mesh.Service{Key: key.Service, Addresses: []netip.Addr{marker.Addr()}, Ports: []*mesh.Port{port}})
 	return &out
 }
 

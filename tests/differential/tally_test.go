@@ -34,7 +34,7 @@ type failure struct {
 // judge compares one answer.
 func (c *tally) judge(snapshot *mesh.Snapshot, r explain.Request, a answer, lane string) {
 	diff := difference(explain.Explain(snapshot, r), r, a)
-	around := bypass(snapshot.Policies[self], r, r.Address.Port(), a)
+	around := bypass(snapshot.Policies.Get(self), r, r.Address.Port(), a)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.decisions++

@@ -84,7 +84,7 @@ func cart() *corev1.Pod {
 func built(config heddlev1alpha1.MeshConfigSpec, objects build.Objects) *mesh.Snapshot {
 	objects.MeshConfig = &heddlev1alpha1.MeshConfig{Spec: config}
 	objects.Pods = append(objects.Pods, cart())
-	snapshot, _ := build.Build(objects, nil)
+	snapshot, _ := build.Build(objects)
 	return snapshot
 }
 

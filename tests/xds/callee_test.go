@@ -101,7 +101,7 @@ func matching(objects *build.Objects, s *splitv1alpha4.TrafficSplit, matches ...
 // startCaller starts the sidecar of a pod that calls and everything it calls.
 func startCaller(t *testing.T, objects build.Objects) *sidecar {
 	t.Helper()
-	snapshot, _ := build.Build(objects, nil)
+	snapshot, _ := build.Build(objects)
 	s := startSidecar(t, snapshot)
 	for _, addresses := range [][]string{versions["v1"], versions["v2"]} {
 		for _, address := range addresses {
@@ -161,7 +161,7 @@ func answerVersion(w http.ResponseWriter, r *http.Request) {
 // become publishes the objects and returns when the proxy has them.
 func (s *sidecar) become(objects build.Objects) *mesh.Snapshot {
 	s.t.Helper()
-	snapshot, _ := build.Build(objects, nil)
+	snapshot, _ := build.Build(objects)
 	s.publish(snapshot)
 	s.synced("the new objects")
 	s.noneRejected()

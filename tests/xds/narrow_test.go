@@ -58,7 +58,7 @@ func mixedService(bothOpen bool) build.Objects {
 
 // TestCallersAreSentWhereTheyMayGo is case O18.
 func TestCallersAreSentWhereTheyMayGo(t *testing.T) {
-	snapshot, _ := build.Build(mixedService(false), nil)
+	snapshot, _ := build.Build(mixedService(false))
 	s := startSidecar(t, snapshot)
 	certificates := map[string]tls.Certificate{}
 	for address, account := range accounts {

@@ -64,7 +64,7 @@ func TestEnvoyAcceptsEverythingTheCatalogRenders(t *testing.T) {
 func TestProxyOfAnUnknownPodIsNotReady(t *testing.T) {
 	snapshot := shop(mesh.AllowUnlessTargeted, false)
 	known := snapshot.Pods
-	snapshot.Pods = map[mesh.PodKey]*mesh.Pod{}
+	snapshot.Pods = mesh.Table[mesh.PodKey, *mesh.Pod]{}
 	p := startProxy(t, snapshot)
 	p.await(envoy.Ready, http.StatusServiceUnavailable)
 
@@ -96,19 +96,18 @@ func shop(access mesh.Access, strict bool) *mesh.Snapshot {
 	}
 	snapshot := &mesh.Snapshot{
 		Settings: mesh.Settings{TrustDomain: "cluster.local", Access: access, Strict: strict},
-		Services: map[mesh.ServiceKey]*mesh.Service{},
-		Endpoints: map[mesh.PortKey]*mesh.EndpointSet{cart.Key: {
+		Endpoints: mesh.TableOf(map[mesh.PortKey]*mesh.EndpointSet{cart.Key: {
 			Key:        cart.Key,
 			Endpoints:  []mesh.Endpoint{{Address: netip.MustParseAddrPort("10.244.0.5:8080"), Meshed: true, Identity: id}},
 			Identities: []mesh.Identity{id},
-		}},
-		Pods:     map[mesh.PodKey]*mesh.Pod{pod.Key: pod},
-		PodsByIP: map[netip.Addr]*mesh.Pod{pod.IPs[0]: pod},
-		Workloads: map[mesh.WorkloadKey]*mesh.Workload{key: {
+		}}),
+		Pods:     mesh.TableOf(map[mesh.PodKey]*mesh.Pod{pod.Key: pod}),
+		PodsByIP: mesh.TableOf(map[netip.Addr]*mesh.Pod{pod.IPs[0]: pod}),
+		Workloads: mesh.TableOf(map[mesh.WorkloadKey]*mesh.Workload{key: {
 			Key: key, Identity: id, Strict: strict,
 			Probes: []mesh.Probe{{Port: 8080, Path: "/healthz", Method: "GET"}},
-		}},
-		Policies: map[mesh.Identity]*mesh.Policy{id: {
+		}}),
+		Policies: mesh.TableOf(map[mesh.Identity]*mesh.Policy{id: {
 			Destination: id, Closed: access == mesh.Deny,
 			Grants: []mesh.Grant{{
 				Sources: []mesh.Identity{{Namespace: "shop", ServiceAccount: "web"}}, Ports: []uint16{8080},
@@ -117,10 +116,10 @@ func shop(access mesh.Access, strict bool) *mesh.Snapshot {
 					Headers: []mesh.HeaderMatch{{Name: "x-beta", Regex: "yes"}},
 				}},
 			}, {Sources: []mesh.Identity{{Namespace: "ops", ServiceAccount: "admin"}}}},
-		}},
+		}}),
 	}
 	for ip, p := range map[string]*mesh.Port{"10.96.0.7": cart, "10.96.0.8": v2, "10.96.0.9": port("db", 5432, mesh.ProtocolTCP)} {
-		snapshot.Services[p.Key.Service] = service(p, ip)
+		snapshot.Services = snapshot.Services.With(p.Key.Service, service(p, ip))
 	}
 	return snapshot
 }
@@ -160,7 +159,8 @@ func newProxy(t *testing.T, snapshot *mesh.Snapshot) (p *proxy, config string) {
 	}
 	csr := writeKey(t, filepath.Join(dir, "key.pem"))
 	server, err := xds.NewServer(xds.Options{
-		Log: testr.New(t),
+		Group: catalog.Group,
+		Log:   testr.New(t),
 		Client: func(context.Context) (xds.Client, error) {
 			return xds.Client{Namespace: "shop", Pod: "cart-1", PodUID: "uid-1", ServiceAccount: "cart"}, nil
 		},

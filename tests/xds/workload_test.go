@@ -16,11 +16,11 @@ func TestPodsMayComeToBelongToAnotherWorkload(t *testing.T) {
 	p.await(envoy.Ready, http.StatusOK)
 
 	other := shop(mesh.AllowUnlessTargeted, false)
-	for key, workload := range other.Workloads {
+	for key, workload := range other.Workloads.All() {
 		moved := *workload
 		moved.Key.Variant = "2"
-		other.Workloads = map[mesh.WorkloadKey]*mesh.Workload{moved.Key: &moved}
-		for _, pod := range other.Pods {
+		other.Workloads = mesh.TableOf(map[mesh.WorkloadKey]*mesh.Workload{moved.Key: &moved})
+		for _, pod := range other.Pods.All() {
 			if pod.Workload == key {
 				pod.Workload = moved.Key
 			}
@@ -28,7 +28,7 @@ func TestPodsMayComeToBelongToAnotherWorkload(t *testing.T) {
 		p.publish(other)
 		p.synced("the other workload's listener")
 		p.noneRejected()
-		pod := other.Pods[mesh.PodKey{Namespace: "shop", Name: "cart-1"}]
+		pod := other.Pods.Get(mesh.PodKey{Namespace: "shop", Name: "cart-1"})
 		name := envoy.InboundListener(moved.Key)
 		version := p.last.Resource(xds.Client{Namespace: "shop", Pod: pod.Key.Name, PodUID: pod.UID}, xds.TypeListener, name).Version
 		if d := p.server.Delivered(xds.TypeListener, name, version); d.Acked != 1 {
