@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -155,6 +156,8 @@ type feed struct {
 	reporter *reporter
 	rootsPEM []byte
 	current  *catalog.Catalog
+	// snapshot is the last one published, for others to look at.
+	snapshot atomic.Pointer[mesh.Snapshot]
 }
 
 func newFeed(d *delivery, r *reporter, rootsPEM []byte) *feed {
@@ -166,6 +169,7 @@ func (f *feed) publish(ctx context.Context, snapshot *mesh.Snapshot, reports mes
 	if err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "a resource was left out")
 	}
+	f.snapshot.Store(snapshot)
 	first := f.current == nil
 	f.current = next
 	f.delivery.server.Publish(next, change)
@@ -173,4 +177,12 @@ func (f *feed) publish(ctx context.Context, snapshot *mesh.Snapshot, reports mes
 		close(f.delivery.published)
 	}
 	f.reporter.publish(programmed.State{Reports: reports, Snapshot: snapshot, Resources: next})
+}
+
+// covered returns the Services that prefixes cover, of those that have been seen.
+func (f *feed) covered(prefixes []netip.Prefix) mesh.Covered {
+	if snapshot := f.snapshot.Load(); snapshot != nil {
+		return snapshot.Covered(prefixes)
+	}
+	return nil
 }

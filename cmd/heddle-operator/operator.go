@@ -74,13 +74,9 @@ func newOperator(ctx context.Context, config *rest.Config, o options) (*operator
 	if err := publisher.SetupWithManager(mgr); err != nil {
 		return nil, err
 	}
-	if err := registerInjector(mgr, kube, publisher, o, host, trustDomain); err != nil {
-		return nil, err
-	}
 	if err := registerConversion(mgr, authority, o); err != nil {
 		return nil, err
 	}
-	mgr.GetWebhookServer().Register(operatorwebhook.ValidationPath, &admission.Webhook{Handler: operatorwebhook.Validation{}})
 	writer := &status.Writer{Client: mgr.GetClient(), Events: mgr.GetEventRecorder(heddlev1alpha1.OperatorName)}
 	reporter := newReporter(writer)
 	delivery, err := newDelivery(o, authority, trustDomain, serving.TLSConfig(), authn.New(kube, time.Now), reporter.signal)
@@ -89,6 +85,10 @@ func newOperator(ctx context.Context, config *rest.Config, o options) (*operator
 	}
 	reporter.delivered = delivery.server.Delivered
 	feed := newFeed(delivery, reporter, authority.RootsPEM())
+	if err := registerInjector(mgr, kube, publisher, feed, o, host, trustDomain); err != nil {
+		return nil, err
+	}
+	mgr.GetWebhookServer().Register(operatorwebhook.ValidationPath, &admission.Webhook{Handler: operatorwebhook.Validation{Covered: feed.covered}})
 	for _, runnable := range []manager.Runnable{ingest.New(mgr.GetCache(), feed.publish), reporter, writer, delivery, delivery.debug(o)} {
 		if err := mgr.Add(runnable); err != nil {
 			return nil, fmt.Errorf("manager: %w", err)
@@ -175,7 +175,7 @@ func managerOptions(o options, scheme *runtime.Scheme, serving *ca.ServingSource
 	}
 }
 
-func registerInjector(mgr manager.Manager, kube kubernetes.Interface, publisher *ca.Publisher, o options, host string, trustDomain spiffeid.TrustDomain) error {
+func registerInjector(mgr manager.Manager, kube kubernetes.Interface, publisher *ca.Publisher, feed *feed, o options, host string, trustDomain spiffeid.TrustDomain) error {
 	config := inject.Config{
 		InitImage: o.initImage, ProxyImage: o.proxyImage,
 		XDSAddress: host + ":15012", XDSServerName: host, TrustDomain: trustDomain.Name(),
@@ -197,7 +197,16 @@ func registerInjector(mgr manager.Manager, kube kubernetes.Interface, publisher 
 		}
 		return namespace.Labels, nil
 	}
-	handler := inject.NewHandler(config, labels, admission.NewDecoder(mgr.GetScheme()))
+	egress := func(ctx context.Context) (heddlev1alpha1.EgressSpec, error) {
+		var config heddlev1alpha1.MeshConfig
+		err := mgr.GetClient().Get(ctx, client.ObjectKey{Name: heddlev1alpha1.MeshConfigName}, &config)
+		if client.IgnoreNotFound(err) != nil {
+			return heddlev1alpha1.EgressSpec{}, fmt.Errorf("MeshConfig %s: %w", heddlev1alpha1.MeshConfigName, err)
+		}
+		return config.Spec.Egress, nil
+	}
+	around := inject.Surroundings{Labels: labels, Egress: egress, Covered: feed.covered}
+	handler := inject.NewHandler(config, around, admission.NewDecoder(mgr.GetScheme()))
 	mgr.GetWebhookServer().Register(inject.Path, &admission.Webhook{Handler: withRoots(publisher, handler)})
 	return nil
 }

@@ -8,8 +8,10 @@ import (
 	"slices"
 	"strings"
 
+	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	heddlev1alpha1 "github.com/heddle-mesh/heddle/crds/heddle/v1alpha1"
@@ -125,6 +127,9 @@ func (a *analyzed) judge(apart bool) analysis {
 			s.alone()
 		}
 	}
+	for key, s := range a.subjects {
+		a.target(key, s, apart)
+	}
 	_, findings := build.Build(objects)
 	for _, f := range findings {
 		key := subjectKey{schema.GroupKind{Group: f.Object.Group, Kind: f.Object.Kind}, f.Object.Namespace, f.Object.Name}
@@ -140,6 +145,21 @@ func (a *analyzed) judge(apart bool) analysis {
 		}
 	}
 	return a.report()
+}
+
+// target looks for the Deployment that a Canary releases.
+func (a *analyzed) target(key subjectKey, s *subject, apart bool) {
+	if key.kind != heddlev1alpha1.GroupVersion.WithKind("Canary").GroupKind() || s.object == nil {
+		return
+	}
+	name, _, err := unstructured.NestedString(s.object, "spec", "targetRef", "name")
+	if err != nil || name == "" {
+		return // strict decoding and validation have said so
+	}
+	if a.subjects[subjectKey{appsv1.SchemeGroupVersion.WithKind("Deployment").GroupKind(), key.namespace, name}] == nil {
+		s.unresolved(heddlev1alpha1.ReasonTargetNotFound,
+			fmt.Sprintf("spec.targetRef.name: there is no Deployment %s/%s; create it or name another", key.namespace, name), apart)
+	}
 }
 
 // alone judges the object by itself.
@@ -174,7 +194,8 @@ func severityOf(reason string, apart bool) (level severity, tell bool) {
 	switch reason {
 	case heddlev1alpha1.ReasonBackendNoEndpoints:
 		return severityWarning, !apart // manifests have no endpoints
-	case heddlev1alpha1.ReasonServiceNotFound, heddlev1alpha1.ReasonBackendNotFound, heddlev1alpha1.ReasonRouteNotFound:
+	case heddlev1alpha1.ReasonServiceNotFound, heddlev1alpha1.ReasonBackendNotFound, heddlev1alpha1.ReasonRouteNotFound,
+		heddlev1alpha1.ReasonTargetNotFound:
 		if apart {
 			return severityWarning, true
 		}

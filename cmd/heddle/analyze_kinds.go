@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -42,6 +43,7 @@ var analyzedKinds = []analyzedKind{
 	{corev1.SchemeGroupVersion.WithKind("Service"), "services", false, into(func(o *build.Objects, s *corev1.Service) { o.Services = append(o.Services, s) })},
 	{corev1.SchemeGroupVersion.WithKind("Pod"), "pods", false, into(func(o *build.Objects, p *corev1.Pod) { o.Pods = append(o.Pods, p) })},
 	{discoveryv1.SchemeGroupVersion.WithKind("EndpointSlice"), "endpointslices", false, into(func(o *build.Objects, s *discoveryv1.EndpointSlice) { o.EndpointSlices = append(o.EndpointSlices, s) })},
+	{appsv1.SchemeGroupVersion.WithKind("Deployment"), "deployments", false, into(func(*build.Objects, *appsv1.Deployment) {})},
 	{heddlev1alpha1.GroupVersion.WithKind("MeshConfig"), "meshconfigs", true, into(addMeshConfig)},
 	{heddlev1alpha1.GroupVersion.WithKind("Canary"), "canaries", false, into(func(*build.Objects, *heddlev1alpha1.Canary) {})},
 	{splitv1alpha4.GroupVersion.WithKind("TrafficSplit"), "trafficsplits", false, into(func(o *build.Objects, s *splitv1alpha4.TrafficSplit) { o.TrafficSplits = append(o.TrafficSplits, s) })},

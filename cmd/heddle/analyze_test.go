@@ -96,6 +96,23 @@ func TestAnalyzeOfWhatWorks(t *testing.T) {
 	}
 }
 
+// A Canary is nothing without the Deployment that it releases.
+func TestAnalyzeLooksForACanarysTarget(t *testing.T) {
+	t.Parallel()
+	const canary = "apiVersion: heddle.dev/v1alpha1\nkind: Canary\nmetadata: {name: web}\nspec: {targetRef: {kind: Deployment, name: web}, service: {port: 80}}\n"
+	const deployment = "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\n"
+	const missing = "spec.targetRef.name   there is no Deployment shop/web"
+	if got, err := analyzedWith(t, nil, canary+deployment, "-f", "-", "-n", "shop"); err != nil || strings.Contains(got, "targetRef") {
+		t.Errorf("%v, said\n%s", err, got)
+	}
+	if got, err := analyzedWith(t, nil, canary, "-f", "-", "-n", "shop"); err != nil || !strings.Contains(got, "‼  "+missing) {
+		t.Errorf("of manifests alone: %v, said\n%s", err, got)
+	}
+	if got, err := analyzedWith(t, liveShop(), canary, "-f", "-", "--live"); !errors.Is(err, errFound) || !strings.Contains(got, "×  "+missing) {
+		t.Errorf("with a cluster: %v, said\n%s", err, got)
+	}
+}
+
 func TestAnalyzeForPrograms(t *testing.T) {
 	t.Parallel()
 	out, err := analyzedWith(t, nil, "", "-f", "testdata/analyze/below/mesh.json", "-o", "json")

@@ -3,11 +3,13 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 
 	heddlev1alpha1 "github.com/heddle-mesh/heddle/crds/heddle/v1alpha1"
 	"github.com/heddle-mesh/heddle/sidecar/xds"
@@ -79,6 +81,13 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 		"the caBundle is another one": {func(t *testing.T, m *mesh) {
 			m.webhook.Webhooks[0].ClientConfig.CABundle = root(t, noon.AddDate(1, 0, 0))
 		}, "the API server trusts the webhook", statusFailed, "lacks the operator's authority"},
+		"nobody validates": {func(_ *testing.T, m *mesh) { m.validator = nil }, "objects are validated by a webhook", statusWarning, "heddle-validator"},
+		"the validator is not trusted": {func(t *testing.T, m *mesh) {
+			m.validator.Webhooks[0].ClientConfig.CABundle = root(t, noon.AddDate(1, 0, 0))
+		}, "objects are validated by a webhook", statusWarning, "heddle-validator/validate.heddle.dev lacks the operator's authority"},
+		"UDPRoute is missing": {func(_ *testing.T, m *mesh) {
+			m.crds = slices.DeleteFunc(m.crds, func(c *apiextensionsv1.CustomResourceDefinition) bool { return c.Name == "udproutes.specs.smi-spec.io" })
+		}, "all resource types are installed and served", statusFailed, "udproutes.specs.smi-spec.io is missing"},
 		"no endpoint is ready": {func(_ *testing.T, m *mesh) {
 			m.slice.Endpoints[0].Conditions.Ready = new(false)
 		}, "the webhook has ready endpoints", statusFailed, "has none"},
@@ -157,6 +166,42 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 				return
 			}
 			t.Errorf("there is no check %q", tc.check)
+		})
+	}
+}
+
+func TestCaseO39_CheckFailsOnAnExclusionThatCoversTheServices(t *testing.T) {
+	t.Parallel()
+	exclude := func(m *mesh, prefixes ...any) {
+		m.objects[0].Object["spec"] = map[string]any{"egress": map[string]any{"excludePrefixes": prefixes}}
+	}
+	annotated := func(m *mesh, prefixes string) {
+		m.pods[1].Annotations[heddlev1alpha1.AnnotationExcludeOutboundPrefixes] = prefixes
+		m.pods[1].Spec.InitContainers = []corev1.Container{{Name: heddlev1alpha1.ContainerProxy}}
+	}
+	const covers = "10.96.0.0/12 excludes the service range: it covers Service shop/web at 10.96.0.7 and 1 more"
+	tests := map[string]struct {
+		harm   func(*mesh)
+		want   status
+		detail string
+	}{
+		"nothing is excluded":             {func(*mesh) {}, statusOK, ""},
+		"what is no Service":              {func(m *mesh) { exclude(m, "192.0.2.0/24") }, statusOK, ""},
+		"the API server":                  {func(m *mesh) { exclude(m, "10.96.0.1/32") }, statusOK, ""},
+		"the range, for the mesh":         {func(m *mesh) { exclude(m, "192.0.2.0/24", "10.96.0.0/12") }, statusFailed, "MeshConfig default: spec.egress.excludePrefixes: " + covers},
+		"the range, for a pod":            {func(m *mesh) { annotated(m, "10.96.0.0/12") }, statusFailed, "pod shop/cart-1: annotation heddle.dev/exclude-outbound-prefixes: " + covers},
+		"the range, for a pod outside it": {func(m *mesh) { annotated(m, "10.96.0.0/12"); m.pods[1].Spec.InitContainers = nil }, statusOK, ""},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := healthy(t)
+			tc.harm(m)
+			checks := m.report(t).Checks
+			i := slices.IndexFunc(checks, func(c checkResult) bool { return c.Name == "no exclusion covers the Services" })
+			if got := checks[i]; got.Status != tc.want || !strings.Contains(strings.Join(got.Detail, "\n"), tc.detail) {
+				t.Errorf("%s %q", got.Status, got.Detail)
+			}
 		})
 	}
 }

@@ -36,6 +36,7 @@ func checks(cli string) []check {
 		{control, "pods are injected by a webhook", checkWebhook, "kubectl apply --server-side -k kustomize/default", false},
 		{control, "the API server trusts the webhook", checkWebhookTrust, "the operator writes caBundle: look for errors in its logs", false},
 		{control, "the webhook has ready endpoints", checkWebhookEndpoints, "until the operator is ready no pod can start in a meshed namespace:\nkubectl -n heddle-system get pods,endpointslices", false},
+		{control, "objects are validated by a webhook", checkValidator, "kubectl apply --server-side -k kustomize/default; until then mistakes are told by conditions only", false},
 		{control, "the mesh configuration is valid", checkMeshConfig, "kubectl describe meshconfig default", false},
 
 		{identity, "the certificate authority is good for another 30 days", checkAuthority, "the operator renews its authority by itself: look for errors in its logs", false},
@@ -44,6 +45,7 @@ func checks(cli string) []check {
 		{data, "some namespace is meshed", checkMeshedNamespaces, "kubectl label namespace NAME heddle.dev/inject=enabled", false},
 		{data, "every pod of a meshed namespace has its sidecar", checkInjected, "these started before the namespace was meshed: kubectl -n NAMESPACE rollout restart deployment", false},
 		{data, "no meshed namespace has pods on the host's network", checkHostNetwork, "such pods can't be meshed: take hostNetwork away, or label the pod heddle.dev/inject=disabled", false},
+		{data, "no exclusion covers the Services", checkExclusions, "narrow spec.egress.excludePrefixes of the MeshConfig, or the annotation of the pods, to what is no Service of the mesh;\nthen kubectl -n NAMESPACE rollout restart deployment", false},
 		{data, "every sidecar is ready", checkSidecarsReady, "kubectl -n NAMESPACE logs POD -c heddle-init\nkubectl -n NAMESPACE logs POD -c heddle-proxy", false},
 		{data, "every sidecar is connected to an operator", checkConnected, "kubectl -n NAMESPACE logs POD -c heddle-proxy\nand see that NetworkPolicies let the pods reach port 15012 of the operator", false},
 		{data, "no sidecar refused what it was sent", checkRejected, "heddle proxy status says what and why; the sidecar keeps what it had before", false},

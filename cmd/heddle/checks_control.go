@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/x509"
 	"fmt"
 	"strings"
 
@@ -8,6 +9,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	heddlev1alpha1 "github.com/heddle-mesh/heddle/crds/heddle/v1alpha1"
+	"github.com/heddle-mesh/heddle/operator/ca"
 )
 
 func checkSystemNamespace(f *facts) verdict {
@@ -130,17 +132,45 @@ func checkWebhookTrust(f *facts) verdict {
 	var wrong []string
 	for _, c := range f.webhooks.value {
 		for _, w := range c.Webhooks {
-			switch have, err := readCertificates(w.ClientConfig.CABundle); {
-			case len(w.ClientConfig.CABundle) == 0:
-				wrong = append(wrong, fmt.Sprintf("%s/%s has no caBundle", c.Name, w.Name))
-			case err != nil:
-				wrong = append(wrong, fmt.Sprintf("%s/%s: %v", c.Name, w.Name, err))
-			case !holdsAll(have, want):
-				wrong = append(wrong, fmt.Sprintf("the caBundle of %s/%s lacks the operator's authority", c.Name, w.Name))
-			}
+			wrong = append(wrong, distrust(c.Name+"/"+w.Name, w.ClientConfig.CABundle, want)...)
 		}
 	}
 	return findings(fail, wrong)
+}
+
+// distrust says why the API server would not trust the operator by the bundle.
+func distrust(name string, bundle []byte, want []*x509.Certificate) []string {
+	switch have, err := readCertificates(bundle); {
+	case len(bundle) == 0:
+		return []string{name + " has no caBundle"}
+	case err != nil:
+		return []string{fmt.Sprintf("%s: %v", name, err)}
+	case !holdsAll(have, want):
+		return []string{fmt.Sprintf("the caBundle of %s lacks the operator's authority", name)}
+	}
+	return nil
+}
+
+// checkValidator warns only: nothing waits for validation.
+func checkValidator(f *facts) verdict {
+	switch err := f.validator.err; {
+	case apierrors.IsNotFound(err):
+		return warn(fmt.Sprintf("there is no ValidatingWebhookConfiguration %s", ca.ValidatorName))
+	case err != nil:
+		return unknown(err)
+	}
+	want, err := f.authority()
+	if err != nil {
+		return unknown(err)
+	}
+	var wrong []string
+	for _, w := range f.validator.value.Webhooks {
+		wrong = append(wrong, distrust(ca.ValidatorName+"/"+w.Name, w.ClientConfig.CABundle, want)...)
+	}
+	if len(f.validator.value.Webhooks) == 0 {
+		wrong = append(wrong, ca.ValidatorName+" calls nobody")
+	}
+	return findings(warn, wrong)
 }
 
 func checkWebhookEndpoints(f *facts) verdict {

@@ -19,6 +19,7 @@ var neededTypes = []struct{ crd, version string }{
 	{"traffictargets.access.smi-spec.io", "v1alpha3"},
 	{"httproutegroups.specs.smi-spec.io", "v1alpha4"},
 	{"tcproutes.specs.smi-spec.io", "v1alpha4"},
+	{"udproutes.specs.smi-spec.io", "v1alpha4"},
 	{"meshconfigs.heddle.dev", "v1alpha1"},
 	{"canaries.heddle.dev", "v1alpha1"},
 }

@@ -82,7 +82,9 @@ func printTrace(w io.Writer, trace []explain.Step) {
 type explanation struct {
 	Outcome string `json:"outcome"`
 	Reason  string `json:"reason,omitempty"`
-	Split   string `json:"split,omitempty"`
+	// Bypassed is what excludes the destination from the caller's sidecar.
+	Bypassed string `json:"bypassed,omitempty"`
+	Split    string `json:"split,omitempty"`
 	// SplitMatch is the match by which the split took the request.
 	SplitMatch string              `json:"splitMatch,omitempty"`
 	Backends   []explainedBackend  `json:"backends,omitempty"`
@@ -114,7 +116,7 @@ type explainedEndpoint struct {
 }
 
 func explanationOf(d explain.Decision) explanation {
-	out := explanation{Outcome: d.Outcome.String(), Reason: d.Reason, Split: d.Split, SplitMatch: d.SplitMatch}
+	out := explanation{Outcome: d.Outcome.String(), Reason: d.Reason, Bypassed: d.Bypassed, Split: d.Split, SplitMatch: d.SplitMatch}
 	for _, b := range d.Branches {
 		backend := explainedBackend{Port: b.Backend.Port, Weight: b.Weight, Of: b.Of, Outcome: b.Outcome.String(), Reason: b.Reason}
 		if b.Backend.Port != 0 {

@@ -19,7 +19,7 @@ const outside = "outside"
 func (e explainOptions) request(args []string, snapshot *meshmodel.Snapshot, namespace string) (explain.Request, error) {
 	r := explain.Request{Protocol: explain.TCP, Authority: e.authority}
 	var err error
-	if r.From, err = callerNamed(args[0], snapshot, namespace); err != nil {
+	if r.From, r.Excluded, err = callerNamed(args[0], snapshot, namespace); err != nil {
 		return r, err
 	}
 	if r.To, r.Address, err = destinationNamed(args[1], snapshot, namespace); err != nil {
@@ -53,41 +53,44 @@ func (e explainOptions) request(args []string, snapshot *meshmodel.Snapshot, nam
 	return r, nil
 }
 
-// callerNamed finds a workload, a pod or a service account.
-func callerNamed(text string, snapshot *meshmodel.Snapshot, namespace string) (explain.Caller, error) {
+// callerNamed finds a workload, a pod or a service account, and what its pods
+// reach past their sidecars. Of a service account that is not known.
+func callerNamed(text string, snapshot *meshmodel.Snapshot, namespace string) (explain.Caller, meshmodel.Exclusion, error) {
+	nothing := meshmodel.Exclusion{}
 	if text == outside {
-		return explain.Caller{Outside: true}, nil
+		return explain.Caller{Outside: true}, nothing, nil
 	}
 	account, isAccount := strings.CutPrefix(text, "sa:")
 	namespace, name, err := namespaced(account, namespace)
 	if err != nil {
-		return explain.Caller{}, fmt.Errorf("FROM: %w", err)
+		return explain.Caller{}, nothing, fmt.Errorf("FROM: %w", err)
 	}
 	if isAccount {
-		return explain.Caller{Identity: meshmodel.Identity{Namespace: namespace, ServiceAccount: name}}, nil
+		return explain.Caller{Identity: meshmodel.Identity{Namespace: namespace, ServiceAccount: name}}, nothing, nil
 	}
-	callers := map[explain.Caller]bool{}
+	var pods []*meshmodel.Pod
 	for _, pod := range snapshot.Pods.All() {
-		switch {
-		case pod.Key.Namespace != namespace:
-		case pod.Key.Name == name || pod.Meshed && pod.Workload.Name == name:
-			caller := explain.Caller{Outside: !pod.Meshed, Identity: pod.Identity}
-			if caller.Outside {
-				caller.Identity = meshmodel.Identity{}
-			}
-			callers[caller] = true
+		if pod.Key.Namespace == namespace && (pod.Key.Name == name || pod.Meshed && pod.Workload.Name == name) {
+			pods = append(pods, pod)
 		}
 	}
-	switch len(callers) {
-	case 0:
-		return explain.Caller{}, fmt.Errorf("FROM: no workload of the mesh and no pod is named %s/%s; use sa:%s/NAME for a service account, or %q for a caller without a sidecar",
+	if len(pods) == 0 {
+		return explain.Caller{}, nothing, fmt.Errorf("FROM: no workload of the mesh and no pod is named %s/%s; use sa:%s/NAME for a service account, or %q for a caller without a sidecar",
 			namespace, name, namespace, outside)
-	case 1:
-		for caller := range callers {
-			return caller, nil
+	}
+	first := pods[0]
+	for _, pod := range pods[1:] {
+		switch {
+		case pod.Identity != first.Identity || pod.Meshed != first.Meshed:
+			return explain.Caller{}, nothing, fmt.Errorf("FROM: the pods of %s/%s run as more than one service account; say which with sa:NAMESPACE/NAME", namespace, name)
+		case !slices.Equal(pod.Excluded.Ports, first.Excluded.Ports) || !slices.Equal(pod.Excluded.Prefixes, first.Excluded.Prefixes):
+			return explain.Caller{}, nothing, fmt.Errorf("FROM: the pods of %s/%s exclude different destinations from their sidecars; name one pod, such as %s", namespace, name, first.Key.Name)
 		}
 	}
-	return explain.Caller{}, fmt.Errorf("FROM: the pods of %s/%s run as more than one service account; say which with sa:NAMESPACE/NAME", namespace, name)
+	if !first.Meshed {
+		return explain.Caller{Outside: true}, nothing, nil
+	}
+	return explain.Caller{Identity: first.Identity}, first.Excluded, nil
 }
 
 // destinationNamed finds a Service's port or reads an address.

@@ -19,6 +19,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	heddlev1alpha1 "github.com/heddle-mesh/heddle/crds/heddle/v1alpha1"
+	"github.com/heddle-mesh/heddle/operator/ca"
 	"github.com/heddle-mesh/heddle/sidecar/xds"
 )
 
@@ -56,6 +57,7 @@ type facts struct {
 	operator        known[*appsv1.Deployment]
 	operatorPods    known[[]corev1.Pod]
 	webhooks        known[[]admissionv1.MutatingWebhookConfiguration]
+	validator       known[*admissionv1.ValidatingWebhookConfiguration]
 	endpoints       known[[]discoveryv1.EndpointSlice]
 
 	caSecret   known[*corev1.Secret]
@@ -64,6 +66,7 @@ type facts struct {
 
 	namespaces known[[]corev1.Namespace]
 	pods       known[[]corev1.Pod]
+	services   known[[]corev1.Service]
 	proxies    known[[]xds.ProxyList]
 	// conditioned holds the objects of each resource that carries conditions.
 	conditioned map[schema.GroupVersionResource]known[[]unstructured.Unstructured]
@@ -104,6 +107,9 @@ func gather(ctx context.Context, c *cluster, system string, clock func() time.Ti
 		f.webhooks = know(ourWebhooks(list, system), err)
 	})
 	wg.Go(func() {
+		f.validator = know(k.AdmissionregistrationV1().ValidatingWebhookConfigurations().Get(ctx, ca.ValidatorName, metav1.GetOptions{}))
+	})
+	wg.Go(func() {
 		selected := metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=" + heddlev1alpha1.OperatorName}
 		list, err := k.DiscoveryV1().EndpointSlices(system).List(ctx, selected)
 		f.endpoints = known[[]discoveryv1.EndpointSlice]{err: err}
@@ -133,6 +139,9 @@ func gather(ctx context.Context, c *cluster, system string, clock func() time.Ti
 	})
 	wg.Go(func() {
 		f.pods = items(ctx, k.CoreV1().Pods("").List, func(l *corev1.PodList) []corev1.Pod { return l.Items })
+	})
+	wg.Go(func() {
+		f.services = items(ctx, k.CoreV1().Services("").List, func(l *corev1.ServiceList) []corev1.Service { return l.Items })
 	})
 	found := make([]known[[]unstructured.Unstructured], len(conditionedResources))
 	for i, r := range conditionedResources {

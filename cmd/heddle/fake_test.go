@@ -53,6 +53,8 @@ type mesh struct {
 	pods       []corev1.Pod
 	operator   *appsv1.Deployment
 	webhook    *admissionv1.MutatingWebhookConfiguration
+	validator  *admissionv1.ValidatingWebhookConfiguration
+	services   []corev1.Service
 	slice      *discoveryv1.EndpointSlice
 	secret     *corev1.Secret
 	bundles    []corev1.ConfigMap
@@ -91,6 +93,10 @@ func injectedPod(namespace, name string) corev1.Pod {
 	return p
 }
 
+func clusterIP(namespace, name, ip string) corev1.Service {
+	return corev1.Service{ObjectMeta: named(namespace, name), Spec: corev1.ServiceSpec{ClusterIPs: []string{ip}, Ports: []corev1.ServicePort{{Port: 80}}}}
+}
+
 func healthy(t *testing.T) *mesh {
 	t.Helper()
 	bundle := root(t, noon.AddDate(10, 0, 0))
@@ -124,6 +130,9 @@ func healthy(t *testing.T) *mesh {
 			CABundle: bundle,
 		},
 	}}
+	m.validator = &admissionv1.ValidatingWebhookConfiguration{ObjectMeta: named("", "heddle-validator")}
+	m.validator.Webhooks = []admissionv1.ValidatingWebhook{{Name: "validate.heddle.dev", ClientConfig: m.webhook.Webhooks[0].ClientConfig}}
+	m.services = []corev1.Service{clusterIP("default", "kubernetes", "10.96.0.1"), clusterIP("shop", "web", "10.96.0.7"), clusterIP("shop", "cart", "10.96.0.8")}
 	m.slice = &discoveryv1.EndpointSlice{ObjectMeta: named("heddle-system", "heddle-operator-abc"), Endpoints: []discoveryv1.Endpoint{{Conditions: discoveryv1.EndpointConditions{Ready: new(true)}}}}
 	m.slice.Labels = map[string]string{discoveryv1.LabelServiceName: "heddle-operator"}
 	m.secret = &corev1.Secret{ObjectMeta: named("heddle-system", caSecretName), Data: map[string][]byte{"tls.crt": bundle}}
@@ -203,6 +212,12 @@ func (m *mesh) cluster(t *testing.T) *cluster {
 	}
 	if m.webhook != nil {
 		objects = append(objects, m.webhook)
+	}
+	if m.validator != nil {
+		objects = append(objects, m.validator)
+	}
+	for i := range m.services {
+		objects = append(objects, &m.services[i])
 	}
 	if m.slice != nil {
 		objects = append(objects, m.slice)

@@ -177,6 +177,10 @@ func podOf(pod *corev1.Pod) *mesh.Pod {
 	}
 	if out.Meshed {
 		out.DirectPorts = directPorts(pod.Annotations[heddlev1alpha1.AnnotationExcludeInboundPorts])
+		out.Excluded = mesh.Exclusion{
+			Ports:    portsIn(pod.Annotations[heddlev1alpha1.AnnotationExcludeOutboundPorts]),
+			Prefixes: prefixesIn(pod.Annotations[heddlev1alpha1.AnnotationExcludeOutboundPrefixes]),
+		}
 	}
 	if pod.Spec.HostNetwork {
 		// The node's address is not this pod's alone.
@@ -201,7 +205,14 @@ func hasSidecar(pod *corev1.Pod) bool {
 // be read stays with the sidecar, where a pod with such a list would not have
 // been admitted.
 func directPorts(list string) []uint16 {
-	out := []uint16{heddlev1alpha1.PortStats, heddlev1alpha1.PortHealth}
+	out := append(portsIn(list), heddlev1alpha1.PortStats, heddlev1alpha1.PortHealth)
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// portsIn returns what of the list can be read, ordered, each once.
+func portsIn(list string) []uint16 {
+	var out []uint16
 	for item := range strings.SplitSeq(list, ",") {
 		if port, err := strconv.ParseUint(strings.TrimSpace(item), 10, 16); err == nil && port > 0 {
 			out = append(out, uint16(port))
@@ -209,6 +220,21 @@ func directPorts(list string) []uint16 {
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
+}
+
+// prefixesIn returns what of the list can be read; an address is a prefix of
+// itself.
+func prefixesIn(list string) []netip.Prefix {
+	var out []netip.Prefix
+	for item := range strings.SplitSeq(list, ",") {
+		item = strings.TrimSpace(item)
+		if prefix, err := netip.ParsePrefix(item); err == nil {
+			out = append(out, prefix.Masked())
+		} else if addr, err := netip.ParseAddr(item); err == nil && addr.Zone() == "" {
+			out = append(out, netip.PrefixFrom(addr, addr.BitLen()))
+		}
+	}
+	return out
 }
 
 // workloadOf names the owner that people know and hashes what else the

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -248,6 +249,41 @@ func TestCaseO20_SlashesAndDotsAreResolvedBeforeTheyAreJudged(t *testing.T) {
 		if got := explain.Explain(snapshot, r).Branches[0].Verdicts[0].Path; got != "/data/public" {
 			t.Errorf("for %s the application gets %q", target, got)
 		}
+	}
+}
+
+func TestCaseO39_WhatIsExcludedIsSaidToBypassTheSidecar(t *testing.T) {
+	t.Parallel()
+	excluded := mesh.Exclusion{Prefixes: []netip.Prefix{netip.MustParsePrefix("10.96.0.0/12")}, Ports: []uint16{25}}
+	closed := targetOf("t", "client", `{name: m, methods: [GET]}`)
+	tests := map[string]struct {
+		excluded mesh.Exclusion
+		from     bool
+		by       string
+		want     explain.Outcome
+	}{
+		"nothing excluded":   {mesh.Exclusion{}, false, "", explain.Admitted},
+		"a prefix":           {excluded, false, "10.96.0.0/12", explain.Forbidden},
+		"another port":       {mesh.Exclusion{Ports: []uint16{25}}, false, "", explain.Admitted},
+		"the port":           {mesh.Exclusion{Ports: []uint16{80}}, false, "port 80", explain.Forbidden},
+		"whoever is outside": {excluded, true, "", explain.Forbidden},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			snapshot, _ := build.Build(objects(t, manifests(web1(), closed)))
+			r := call("web")
+			r.From = explain.Caller{Outside: tc.from, Identity: mesh.Identity{Namespace: "shop", ServiceAccount: "client"}}
+			r.Excluded = tc.excluded
+			d := explain.Explain(snapshot, r)
+			if d.Bypassed != tc.by || d.Outcome != tc.want {
+				t.Errorf("bypassed by %q, %s: %+v", d.Bypassed, d.Outcome, d.Trace)
+			}
+			told := slices.ContainsFunc(d.Trace, func(s explain.Step) bool { return strings.Contains(s.Text, "bypassed by exclusion of "+tc.by) })
+			if told != (tc.by != "") {
+				t.Errorf("told: %+v", d.Trace)
+			}
+		})
 	}
 }
 

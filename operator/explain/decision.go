@@ -49,6 +49,9 @@ type Decision struct {
 	// Split names the object that shares the requests; empty for none.
 	// SplitMatch is the match by which it took this one, if it has any.
 	Split, SplitMatch string
+	// Bypassed is what excludes the destination from the caller's sidecar, a port
+	// or a prefix; empty if nothing does. The caller is then one from outside.
+	Bypassed string
 	// Branches are the backends that may be picked. Their shares add up to
 	// one. There are none where the request gets no further than the caller.
 	Branches []Branch

@@ -13,7 +13,10 @@ import (
 // Explain decides about the request. It is total: what does not exist is an
 // outcome, too.
 func Explain(snapshot *mesh.Snapshot, request Request) Decision {
-	e := &explanation{snapshot: snapshot, request: request}
+	e := &explanation{snapshot: snapshot, request: request, from: request.From}
+	if e.decision.Bypassed = e.bypassed(); e.decision.Bypassed != "" {
+		e.request.From = Caller{Outside: true}
+	}
 	e.decide()
 	e.tell()
 	return e.decision
@@ -22,7 +25,41 @@ func Explain(snapshot *mesh.Snapshot, request Request) Decision {
 type explanation struct {
 	snapshot *mesh.Snapshot
 	request  Request
+	// from is the caller, whatever of it is seen at the other end.
+	from     Caller
 	decision Decision
+}
+
+// bypassed returns what excludes the destination from the caller's sidecar. A
+// headless service is dialled at its endpoints, of which all must be excluded.
+func (e *explanation) bypassed() string {
+	r := e.request
+	if r.From.Outside {
+		return ""
+	}
+	if r.To == (mesh.PortKey{}) {
+		return r.Excluded.Covers(r.Address)
+	}
+	service := e.snapshot.Services.Get(r.To.Service)
+	if service == nil {
+		return ""
+	}
+	for _, addr := range service.Addresses {
+		if by := r.Excluded.Covers(netip.AddrPortFrom(addr, r.To.Port)); by != "" {
+			return by
+		}
+	}
+	set := e.snapshot.Endpoints.Get(r.To)
+	if len(service.Addresses) > 0 || set == nil {
+		return ""
+	}
+	by := ""
+	for _, endpoint := range set.Endpoints {
+		if by = r.Excluded.Covers(endpoint.Address); by == "" {
+			return ""
+		}
+	}
+	return by
 }
 
 func (e *explanation) decide() {

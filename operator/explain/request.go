@@ -27,6 +27,8 @@ type Request struct {
 	To mesh.PortKey
 	// Address is a pod's, a service's or any other.
 	Address netip.AddrPort
+	// Excluded is what the caller reaches past its sidecar.
+	Excluded mesh.Exclusion
 
 	Protocol Protocol
 	Method   string

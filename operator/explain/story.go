@@ -8,9 +8,12 @@ import (
 
 // tell makes the trace out of the decision.
 func (e *explanation) tell() {
-	d, r := &e.decision, e.request
-	e.say(0, "from", r.From.String())
+	d := &e.decision
+	e.say(0, "from", e.from.String())
 	e.say(0, "to", e.destination())
+	if d.Bypassed != "" {
+		e.say(0, "because", "bypassed by exclusion of "+d.Bypassed+": the caller's sidecar sees nothing of it, and the callee takes the caller for one outside the mesh")
+	}
 	if d.Split != "" {
 		e.say(0, "split", d.Split+byMatch(d.SplitMatch))
 	}

@@ -17,6 +17,8 @@ type Pod struct {
 	DirectPorts []uint16
 	// IPs are empty for a pod on the node's network.
 	IPs []netip.Addr
+	// Excluded is what the app reaches past the sidecar.
+	Excluded Exclusion
 }
 
 // SidecarAt is true when connections to the port end at the pod's sidecar, so

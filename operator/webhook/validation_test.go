@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"context"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -10,6 +11,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/heddle-mesh/heddle/operator/mesh"
 )
 
 var splitKind = metav1.GroupVersionKind{Group: "split.smi-spec.io", Version: "v1alpha4", Kind: "TrafficSplit"}
@@ -110,4 +113,35 @@ func FuzzValidation(f *testing.F) {
 			t.Errorf("what is stored can't be stored again: %+v", again.Result)
 		}
 	})
+}
+
+func TestCaseO39_AMeshConfigThatExcludesTheServicesIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	snapshot := &mesh.Snapshot{Services: mesh.TableOf(map[mesh.ServiceKey]*mesh.Service{
+		{Namespace: "default", Name: "kubernetes"}: {Addresses: []netip.Addr{netip.MustParseAddr("10.96.0.1")}},
+		{Namespace: "shop", Name: "cart"}:          {Addresses: []netip.Addr{netip.MustParseAddr("10.96.0.7")}},
+	})}
+	kind := metav1.GroupVersionKind{Group: "heddle.dev", Version: "v1alpha1", Kind: "MeshConfig"}
+	for prefix, want := range map[string]string{
+		"10.96.0.0/12": "spec.egress.excludePrefixes: 10.96.0.0/12 excludes the service range: it covers Service shop/cart at 10.96.0.7, and calls",
+		"10.96.0.1/32": "", "192.0.2.0/24": "",
+	} {
+		request := admission.Request{AdmissionRequest: admissionv1.AdmissionRequest{
+			Name: "default", Kind: kind, Operation: admissionv1.Create,
+			Object: runtime.RawExtension{Raw: []byte(`{"metadata":{"name":"default"},"spec":{"egress":{"excludePrefixes":["` + prefix + `"]}}}`)},
+		}}
+		response := Validation{Covered: snapshot.Covered}.Handle(t.Context(), request)
+		if warnings := strings.Join(response.Warnings, "\n"); !response.Allowed || (want == "") != (warnings == "") || !strings.Contains(warnings, want) {
+			t.Errorf("%s: allowed %t, warnings %q", prefix, response.Allowed, response.Warnings)
+		}
+	}
+	for _, egress := range []string{`{"excludePrefixes":["fd00::/8"]}`, `{"excludePrefixes":["10.0.0.1"]}`, `{"excludePorts":[15001]}`} {
+		request := admission.Request{AdmissionRequest: admissionv1.AdmissionRequest{
+			Name: "default", Kind: kind, Operation: admissionv1.Create,
+			Object: runtime.RawExtension{Raw: []byte(`{"metadata":{"name":"default"},"spec":{"egress":` + egress + `}}`)},
+		}}
+		if response := (Validation{}).Handle(t.Context(), request); response.Allowed || !strings.Contains(response.Result.Message, "spec.egress.exclude") {
+			t.Errorf("%s: %+v", egress, response.Result)
+		}
+	}
 }

@@ -13,17 +13,10 @@ import (
 	"github.com/heddle-mesh/heddle/sidecar/bootstrap"
 )
 
-// Annotations by which a pod adjusts its own sidecar. A value that can't be
-// used refuses the pod.
+// Annotations by which a pod adjusts its own sidecar, besides those that the
+// operator reads, too (heddlev1alpha1.AnnotationExcludeInboundPorts and its
+// siblings). A value that can't be used refuses the pod.
 const (
-	// AnnotationExcludeInboundPorts is read by the operator, too.
-	AnnotationExcludeInboundPorts = heddlev1alpha1.AnnotationExcludeInboundPorts
-	// AnnotationExcludeOutboundPorts lists destination ports that the app
-	// reaches directly: "25".
-	AnnotationExcludeOutboundPorts = "heddle.dev/exclude-outbound-ports"
-	// AnnotationExcludeOutboundPrefixes lists IPv4 prefixes that the app
-	// reaches directly: "10.1.0.0/16,192.0.2.7".
-	AnnotationExcludeOutboundPrefixes = "heddle.dev/exclude-outbound-prefixes"
 	// AnnotationProxyCPURequest and its siblings size the proxy. A limit of
 	// "0" means none.
 	AnnotationProxyCPURequest    = "heddle.dev/proxy-cpu-request"
@@ -34,8 +27,9 @@ const (
 	AnnotationProxyLogLevel = "heddle.dev/proxy-log-level"
 )
 
-// maxListed bounds lists in annotations: every entry is a rule in the pod.
-const maxListed = 64
+// maxListed bounds lists in annotations, in which those of the MeshConfig are,
+// too: every entry is a rule in the pod.
+const maxListed = 96
 
 var logLevels = []string{"trace", "debug", "info", "warning", "error", "critical", "off"}
 
@@ -58,9 +52,9 @@ func readAnnotations(annotations map[string]string) (options, error) {
 		name string
 		read func(value string) error
 	}{
-		{AnnotationExcludeInboundPorts, func(v string) (err error) { o.exclude.InboundPorts, err = readPorts(v); return err }},
-		{AnnotationExcludeOutboundPorts, func(v string) (err error) { o.exclude.OutboundPorts, err = readPorts(v); return err }},
-		{AnnotationExcludeOutboundPrefixes, func(v string) (err error) { o.exclude.OutboundPrefixes, err = readPrefixes(v); return err }},
+		{heddlev1alpha1.AnnotationExcludeInboundPorts, func(v string) (err error) { o.exclude.InboundPorts, err = readPorts(v); return err }},
+		{heddlev1alpha1.AnnotationExcludeOutboundPorts, func(v string) (err error) { o.exclude.OutboundPorts, err = readPorts(v); return err }},
+		{heddlev1alpha1.AnnotationExcludeOutboundPrefixes, func(v string) (err error) { o.exclude.OutboundPrefixes, err = readPrefixes(v); return err }},
 		{AnnotationProxyCPURequest, o.readSize(corev1.ResourceCPU, false)},
 		{AnnotationProxyCPULimit, o.readSize(corev1.ResourceCPU, true)},
 		{AnnotationProxyMemoryRequest, o.readSize(corev1.ResourceMemory, false)},
@@ -83,6 +77,27 @@ func readAnnotations(annotations map[string]string) (options, error) {
 		}
 	}
 	return o, nil
+}
+
+// excludeAlso adds what is excluded for all pods, and writes into the annotations
+// what is in force, for people and for the operator.
+func (o *options) excludeAlso(all bootstrap.Exclusions, annotations map[string]string) {
+	if len(all.OutboundPorts) > 0 {
+		o.exclude.OutboundPorts = sortedPorts(slices.Concat(o.exclude.OutboundPorts, all.OutboundPorts))
+		annotations[heddlev1alpha1.AnnotationExcludeOutboundPorts] = joined(o.exclude.OutboundPorts)
+	}
+	if len(all.OutboundPrefixes) > 0 {
+		o.exclude.OutboundPrefixes = sortedPrefixes(slices.Concat(o.exclude.OutboundPrefixes, all.OutboundPrefixes))
+		annotations[heddlev1alpha1.AnnotationExcludeOutboundPrefixes] = joined(o.exclude.OutboundPrefixes)
+	}
+}
+
+func joined[T any](items []T) string {
+	texts := make([]string, len(items))
+	for i, item := range items {
+		texts[i] = fmt.Sprint(item)
+	}
+	return strings.Join(texts, ",")
 }
 
 func (o *options) readSize(name corev1.ResourceName, limit bool) func(string) error {
@@ -140,8 +155,12 @@ func readPorts(value string) ([]uint16, error) {
 		}
 		ports = append(ports, port)
 	}
+	return sortedPorts(ports), nil
+}
+
+func sortedPorts(ports []uint16) []uint16 {
 	slices.Sort(ports)
-	return slices.Compact(ports), nil
+	return slices.Compact(ports)
 }
 
 // readPrefixes reads "10.0.0.0/8,192.0.2.7" in canonical form.
@@ -165,13 +184,17 @@ func readPrefixes(value string) ([]netip.Prefix, error) {
 		}
 		prefixes = append(prefixes, prefix.Masked())
 	}
+	return sortedPrefixes(prefixes), nil
+}
+
+func sortedPrefixes(prefixes []netip.Prefix) []netip.Prefix {
 	slices.SortFunc(prefixes, func(a, b netip.Prefix) int {
 		if c := a.Addr().Compare(b.Addr()); c != 0 {
 			return c
 		}
 		return a.Bits() - b.Bits()
 	})
-	return slices.Compact(prefixes), nil
+	return slices.Compact(prefixes)
 }
 
 func split(value string) ([]string, error) {

@@ -33,6 +33,9 @@ type Config struct {
 	Concurrency int
 	// LogLevel is Envoy's; warning by default.
 	LogLevel string
+	// Exclude is what no pod's sidecar takes, in addition to the pod's own
+	// annotations. Only the outbound side is looked at.
+	Exclude bootstrap.Exclusions
 	// Resources are the proxy's unless the pod's annotations say otherwise;
 	// requests of 10m and 64Mi and a memory limit of 512Mi by default.
 	Resources *corev1.ResourceRequirements

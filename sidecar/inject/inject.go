@@ -67,6 +67,10 @@ func Inject(pod *corev1.Pod, ns Namespace, cfg Config) (*corev1.Pod, []string, e
 // apply does what Inject has decided.
 func apply(pod *corev1.Pod, name string, cfg Config, opts options) (*corev1.Pod, []string, error) {
 	out := pod.DeepCopy()
+	if out.Annotations == nil {
+		out.Annotations = map[string]string{}
+	}
+	opts.excludeAlso(cfg.Exclude, out.Annotations)
 	ports, warnings := rewriteProbes(out, opts.exclude.InboundPorts)
 	for i := range warnings {
 		warnings[i] = fmt.Sprintf("pod %s: %s", name, warnings[i])
@@ -88,9 +92,6 @@ func apply(pod *corev1.Pod, name string, cfg Config, opts options) (*corev1.Pod,
 	out.Spec.InitContainers = append([]corev1.Container{*init, *proxy}, others...)
 	for _, v := range volumes() {
 		out.Spec.Volumes = withVolume(out.Spec.Volumes, v, again)
-	}
-	if out.Annotations == nil {
-		out.Annotations = map[string]string{}
 	}
 	out.Annotations[heddlev1alpha1.AnnotationInjected] = "true"
 	return out, warnings, nil

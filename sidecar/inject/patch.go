@@ -2,7 +2,9 @@ package inject
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 
 	"gomodules.xyz/jsonpatch/v2"
@@ -106,13 +108,14 @@ func volumeOperations(before, after []corev1.Volume) []jsonpatch.Operation {
 }
 
 func annotationOperations(before, after map[string]string) []jsonpatch.Operation {
-	const name = heddlev1alpha1.AnnotationInjected
-	switch {
-	case len(before) == 0:
+	if len(before) == 0 {
 		return []jsonpatch.Operation{jsonpatch.NewOperation("add", "/metadata/annotations", after)}
-	case before[name] != after[name]:
-		escaped := strings.ReplaceAll(name, "/", "~1")
-		return []jsonpatch.Operation{jsonpatch.NewOperation("add", "/metadata/annotations/"+escaped, after[name])}
 	}
-	return nil
+	var ops []jsonpatch.Operation
+	for _, name := range slices.Sorted(maps.Keys(after)) {
+		if value, there := before[name]; !there || value != after[name] {
+			ops = append(ops, jsonpatch.NewOperation("add", "/metadata/annotations/"+strings.ReplaceAll(name, "/", "~1"), after[name]))
+		}
+	}
+	return ops
 }

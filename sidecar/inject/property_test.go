@@ -64,7 +64,7 @@ func anyPod(t *rapid.T) *corev1.Pod {
 		pod.Labels = map[string]string{heddlev1alpha1.LabelInject: v}
 	}
 	if v := rapid.SampledFrom([]string{"-", "80", "80,443", "1337", "x"}).Draw(t, "exclude"); v != "-" {
-		pod.Annotations = map[string]string{AnnotationExcludeInboundPorts: v, AnnotationProxyMemoryLimit: "1Gi"}
+		pod.Annotations = map[string]string{heddlev1alpha1.AnnotationExcludeInboundPorts: v, AnnotationProxyMemoryLimit: "1Gi"}
 	}
 	pod.Spec.HostNetwork = rapid.IntRange(0, 9).Draw(t, "host") == 0
 	pod.Spec.InitContainers = anyContainers(t, "init", 0)

@@ -112,7 +112,7 @@ func TestTCPAndHTTP2ReachTheirServices(t *testing.T) {
 	}
 }
 
-func TestStrictRefusesPlaintextFromOutside(t *testing.T) {
+func TestCaseO23_StrictRefusesPlaintextFromOutside(t *testing.T) {
 	s := newShop(t)
 	s.apply(strings.ReplaceAll(app("outside", "outside", "v1", "serve"), "metadata: {labels: {", "metadata: {labels: {heddle.dev/inject: disabled, "))
 	s.must("rollout", "status", "deployment/outside", "--timeout="+patience.String())

@@ -65,7 +65,7 @@ func TestNothingGoesInTheClearBetweenMeshedPods(t *testing.T) {
 	}
 }
 
-func TestGRPCCallsAreSharedOneByOne(t *testing.T) {
+func TestCaseO73_GRPCCallsAreSharedOneByOne(t *testing.T) {
 	s := newShop(t)
 	s.apply(`apiVersion: split.smi-spec.io/v1alpha4
 kind: TrafficSplit

@@ -137,6 +137,26 @@ type EgressSpec struct {
 	// +optional
 	// +kubebuilder:default=Allow
 	Mode EgressMode `json:"mode,omitempty"`
+
+	// ExcludePrefixes are IPv4 prefixes, as in 192.0.2.0/24, that pods reach past
+	// their sidecars: without mutual TLS, policy or shares. It holds for pods
+	// that start from then on, in addition to what a pod's own annotation
+	// heddle.dev/exclude-outbound-prefixes lists.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:items:MaxLength=18
+	// +kubebuilder:validation:items:Pattern=`^([0-9]{1,3}\.){3}[0-9]{1,3}/[0-9]{1,2}$`
+	ExcludePrefixes []string `json:"excludePrefixes,omitempty"`
+
+	// ExcludePorts are destination ports that pods reach past their sidecars, as
+	// with ExcludePrefixes and heddle.dev/exclude-outbound-ports.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:items:Minimum=1
+	// +kubebuilder:validation:items:Maximum=65535
+	ExcludePorts []int32 `json:"excludePorts,omitempty"`
 }
 
 // MeshConfigStatus says what became of a MeshConfig. It is written by the

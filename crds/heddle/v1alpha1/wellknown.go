@@ -32,6 +32,13 @@ const (
 	// AnnotationExcludeInboundPorts on a pod lists ports that callers reach
 	// directly, without mTLS or policy: "9090,9091".
 	AnnotationExcludeInboundPorts = "heddle.dev/exclude-inbound-ports"
+	// AnnotationExcludeOutboundPorts on a pod lists destination ports that the
+	// app reaches past its sidecar: "25". Injection adds those of the MeshConfig.
+	AnnotationExcludeOutboundPorts = "heddle.dev/exclude-outbound-ports"
+	// AnnotationExcludeOutboundPrefixes on a pod lists IPv4 prefixes that the
+	// app reaches past its sidecar: "10.1.0.0/16,192.0.2.7". Injection adds
+	// those of the MeshConfig.
+	AnnotationExcludeOutboundPrefixes = "heddle.dev/exclude-outbound-prefixes"
 	// AnnotationInjected marks a pod that the webhook has changed.
 	AnnotationInjected = "heddle.dev/injected"
 )

@@ -2,6 +2,7 @@ package validate
 
 import (
 	"cmp"
+	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
@@ -35,12 +36,27 @@ func MeshConfig(config *heddlev1alpha1.MeshConfig) Result {
 	oneOf(&r, at.Child("mtls", "mode"), spec.MTLS.Mode, heddlev1alpha1.MTLSPermissive, heddlev1alpha1.MTLSStrict)
 	oneOf(&r, at.Child("access", "default"), spec.Access.Default, heddlev1alpha1.AccessAllowUnlessTargeted, heddlev1alpha1.AccessDeny, heddlev1alpha1.AccessAllow)
 	oneOf(&r, at.Child("egress", "mode"), spec.Egress.Mode, heddlev1alpha1.EgressAllow, heddlev1alpha1.EgressDeny)
+	for i, text := range spec.Egress.ExcludePrefixes {
+		if prefix, err := netip.ParsePrefix(text); err != nil || !prefix.Addr().Is4() {
+			r.refusef(at.Child("egress", "excludePrefixes").Index(i), text, heddlev1alpha1.ReasonInvalid,
+				"%s is no IPv4 prefix; write one as in 192.0.2.0/24", quoted(text))
+		}
+	}
+	for i, port := range spec.Egress.ExcludePorts {
+		if port < 1 || port > 65535 || slices.Contains(sidecarPorts, port) {
+			r.refusef(at.Child("egress", "excludePorts").Index(i), port, heddlev1alpha1.ReasonInvalid,
+				"%d is no port, or the sidecar's own; use one from 1 to 65535", port)
+		}
+	}
 	if spec.Access.Default == heddlev1alpha1.AccessAllow {
 		r.warnf(at.Child("access", "default"), spec.Access.Default, unconditional,
 			"no TrafficTarget has an effect, and everybody is admitted; use %s to have them closed by targets", heddlev1alpha1.AccessAllowUnlessTargeted)
 	}
 	return r
 }
+
+// sidecarPorts are redirected whatever is excluded.
+var sidecarPorts = []int32{heddlev1alpha1.PortOutbound, heddlev1alpha1.PortInbound, heddlev1alpha1.PortReady}
 
 func oneOf[T ~string](r *Result, at *field.Path, value T, known ...T) {
 	if slices.Contains(known, value) {
