@@ -16,6 +16,7 @@ type explainOptions struct {
 	headers   []string
 	authority string
 	protocol  string
+	tls       bool
 	format    string
 }
 
@@ -65,6 +66,7 @@ func newExplainCommand(o *options) *cobra.Command {
 	cmd.Flags().StringArrayVarP(&e.headers, "header", "H", nil, "Header line \"name: value\"; may be given more than once")
 	cmd.Flags().StringVar(&e.authority, "authority", "", "Host header; TO's name unless given")
 	cmd.Flags().StringVar(&e.protocol, "protocol", "http1", "Version of HTTP: http1 or http2 (gRPC is http2)")
+	cmd.Flags().BoolVar(&e.tls, "tls", false, "The caller speaks TLS of its own, as probes of scheme HTTPS do")
 	cmd.Flags().StringVarP(&e.format, "output", "o", "", "Output format: json or yaml")
 	return cmd
 }

@@ -17,7 +17,7 @@ const outside = "outside"
 
 // request reads the arguments; namespace is meant where none is written.
 func (e explainOptions) request(args []string, snapshot *meshmodel.Snapshot, namespace string) (explain.Request, error) {
-	r := explain.Request{Protocol: explain.TCP, Authority: e.authority}
+	r := explain.Request{Protocol: explain.TCP, Authority: e.authority, TLS: e.tls}
 	var err error
 	if r.From, r.Excluded, err = callerNamed(args[0], snapshot, namespace); err != nil {
 		return r, err

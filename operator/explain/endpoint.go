@@ -110,6 +110,8 @@ func (e *explanation) outsider(v *Verdict, k kind, http bool) {
 		refused = Closed
 	}
 	switch {
+	case e.request.TLS:
+		e.outsiderOverTLS(v, k, workload)
 	case workload != nil && http && slices.ContainsFunc(workload.Probes, func(p mesh.Probe) bool { return e.asks(p, k.port) }):
 		v.Reason = "it is a probe of the pod, which always works"
 	case workload != nil && workload.Strict:
@@ -121,11 +123,32 @@ func (e *explanation) outsider(v *Verdict, k kind, http bool) {
 	}
 }
 
+// outsiderOverTLS decides for TLS that is none of the mesh. Where not all of it
+// passes through to the application, a sidecar whose pod has a probe over TLS ends
+// it to see what is asked.
+func (e *explanation) outsiderOverTLS(v *Verdict, k kind, workload *mesh.Workload) {
+	isTLS := func(p mesh.Probe) bool { return p.TLS }
+	switch {
+	case workload == nil || !workload.Strict && !e.policy(k.identity).Closed:
+		v.Reason = "its own TLS passes through to the application, and " + openReason
+	case !slices.ContainsFunc(workload.Probes, isTLS):
+		v.Outcome, v.Reason = Closed, "TLS that is not the mesh's takes no part in a pod that is strict or closed, and the pod has no probe over TLS"
+	case slices.ContainsFunc(workload.Probes, func(p mesh.Probe) bool { return e.asks(p, k.port) }):
+		v.Reason = "it is a probe of the pod over TLS, which always works"
+	default:
+		v.Outcome, v.Reason = Forbidden, "of TLS without a certificate of the mesh only probes are admitted"
+	}
+}
+
 const openReason = "access is open: no TrafficTarget names the destination, and its default is to allow"
 
 // asks is true when the request is the probe: its method and, but for the
-// query, its path.
+// query, its path, over TLS or not as the probe is. A probe never asks to speak
+// another protocol.
 func (e *explanation) asks(p mesh.Probe, port uint16) bool {
+	if p.TLS != e.request.TLS || len(e.request.lines("upgrade")) > 0 {
+		return false
+	}
 	want, _, _ := strings.Cut(p.Path, "?")
 	got, _, _ := strings.Cut(e.request.Target, "?")
 	return p.Port == port && p.Method == e.request.Method && got == want

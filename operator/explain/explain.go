@@ -17,6 +17,9 @@ func Explain(snapshot *mesh.Snapshot, request Request) Decision {
 	if e.decision.Bypassed = e.bypassed(); e.decision.Bypassed != "" {
 		e.request.From = Caller{Outside: true}
 	}
+	if request.TLS && !e.request.From.Outside {
+		e.request.Protocol = TCP
+	}
 	e.decide()
 	e.tell()
 	return e.decision
@@ -65,7 +68,7 @@ func (e *explanation) bypassed() string {
 func (e *explanation) decide() {
 	port, found := e.port()
 	http := e.request.Protocol != TCP && (port == nil || port.Protocol != mesh.ProtocolTCP) && e.readable()
-	if http {
+	if http && !e.request.TLS {
 		e.request = absolute(e.request)
 		if why := malformed(e.request); why != "" {
 			e.stop(BadRequest, why)

@@ -31,7 +31,10 @@ type Request struct {
 	Excluded mesh.Exclusion
 
 	Protocol Protocol
-	Method   string
+	// TLS is true for a caller who speaks TLS of its own in the connection, as
+	// probes of scheme HTTPS do. A sidecar of the caller can't read what is in it.
+	TLS    bool
+	Method string
 	// Target is what stands in the request line or in :path, byte for byte.
 	Target string
 	// Authority is the Host header or :authority.

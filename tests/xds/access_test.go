@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -16,6 +17,7 @@ import (
 	accessv1alpha3 "github.com/heddle-mesh/heddle/crds/smi/access/v1alpha3"
 	specsv1alpha4 "github.com/heddle-mesh/heddle/crds/smi/specs/v1alpha4"
 	"github.com/heddle-mesh/heddle/operator/build"
+	"github.com/heddle-mesh/heddle/operator/explain"
 	"github.com/heddle-mesh/heddle/operator/mesh"
 )
 
@@ -210,6 +212,20 @@ func TestTrafficTargetsAtThePod(t *testing.T) {
 	})
 }
 
+// modelled is what becomes of a stranger's request by the model.
+func modelled(snapshot *mesh.Snapshot, method string, port int, path string, tls bool, header http.Header) explain.Outcome {
+	r := explain.Request{
+		From: explain.Caller{Outside: true}, Address: netip.AddrPortFrom(netip.MustParseAddr(podIP), uint16(port)),
+		Method: method, Target: path, Authority: podIP, TLS: tls,
+	}
+	for name, values := range header {
+		for _, value := range values {
+			r.Headers = append(r.Headers, explain.Header{Name: name, Value: value})
+		}
+	}
+	return explain.Explain(snapshot, r).Outcome
+}
+
 // TestCallersWithoutAnIdentity has the kubelet, a scraper and strangers call
 // the pod.
 func TestCallersWithoutAnIdentity(t *testing.T) {
@@ -262,10 +278,14 @@ func TestCallersWithoutAnIdentity(t *testing.T) {
 		{"GET", portHTTP, "/status", true, nil},
 	}
 	for name, config := range map[string]heddlev1alpha1.MeshConfigSpec{"deny": deny, "strict": strict, "strict and deny": both} {
-		s.publish(built(config, build.Objects{}))
+		snapshot := built(config, build.Objects{})
+		s.publish(snapshot)
 		s.synced(name)
 		s.noneRejected()
 		for _, tc := range probes {
+			if model := modelled(snapshot, tc.method, tc.port, tc.path, tc.tls, nil); model != explain.Admitted {
+				t.Errorf("%s: %s %d%s (TLS %t) is %s to the model", name, tc.method, tc.port, tc.path, tc.tls, model)
+			}
 			if got := (caller{from: s, tls: tc.tls}).ask(tc.method, tc.port, tc.path, nil); got != tc.want {
 				t.Errorf("%s: %s %d%s (TLS %t): %d, want %d", name, tc.method, tc.port, tc.path, tc.tls, got, tc.want)
 			}
@@ -278,6 +298,9 @@ func TestCallersWithoutAnIdentity(t *testing.T) {
 			}
 		}
 		for _, tc := range strangers {
+			if model := modelled(snapshot, tc.method, tc.port, tc.path, tc.tls, tc.header); model != explain.Forbidden {
+				t.Errorf("%s: a stranger's %s %d%s (TLS %t, %v) is %s to the model", name, tc.method, tc.port, tc.path, tc.tls, tc.header, model)
+			}
 			if got := (caller{from: s, tls: tc.tls}).ask(tc.method, tc.port, tc.path, tc.header); got != http.StatusForbidden {
 				t.Errorf("%s: a stranger's %s %d%s (TLS %t, %v): %d", name, tc.method, tc.port, tc.path, tc.tls, tc.header, got)
 			}
@@ -289,7 +312,8 @@ func TestCallersWithoutAnIdentity(t *testing.T) {
 		}
 	}
 
-	s.publish(built(heddlev1alpha1.MeshConfigSpec{}, build.Objects{}))
+	open := built(heddlev1alpha1.MeshConfigSpec{}, build.Objects{})
+	s.publish(open)
 	s.synced("open")
 	s.noneRejected()
 	for _, tc := range []struct {
@@ -298,6 +322,9 @@ func TestCallersWithoutAnIdentity(t *testing.T) {
 		tls  bool
 		want int
 	}{{portHTTP, "/", false, 200}, {portHTTP, "/healthz", false, 200}, {portHTTPS, "/status", true, 200}, {portHTTPS, "/", true, 200}} {
+		if model := modelled(open, "GET", tc.port, tc.path, tc.tls, nil); model != explain.Admitted {
+			t.Errorf("open: GET %d%s (TLS %t) is %s to the model", tc.port, tc.path, tc.tls, model)
+		}
 		if got := (caller{from: s, tls: tc.tls}).ask("GET", tc.port, tc.path, nil); got != tc.want {
 			t.Errorf("open: GET %d%s (TLS %t): %d, want %d", tc.port, tc.path, tc.tls, got, tc.want)
 		}
