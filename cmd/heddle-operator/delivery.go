@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -40,6 +41,10 @@ type delivery struct {
 	server    *xds.Server
 	published chan struct{}
 	listening atomic.Bool
+	// snapshot is the last one published.
+	snapshot atomic.Pointer[mesh.Snapshot]
+	// namespace and podName are this replica's.
+	namespace, podName string
 }
 
 func newDelivery(o options, authority *ca.Authority, trustDomain spiffeid.TrustDomain, config *tls.Config, authenticator *authn.Authenticator, answered func()) (*delivery, error) {
@@ -71,6 +76,7 @@ func newDelivery(o options, authority *ca.Authority, trustDomain spiffeid.TrustD
 	}
 	return &delivery{
 		address: o.xdsAddress, tls: config, authn: authenticator, server: server, published: make(chan struct{}),
+		namespace: o.namespace, podName: o.podName,
 	}, nil
 }
 
@@ -96,11 +102,24 @@ func (d *delivery) Start(ctx context.Context) error {
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 	)
 	d.server.Register(server)
+	programmed.RegisterDeliveries(server, programmed.Answers{
+		Operator: d.podName, Delivered: d.server.Delivered, Snapshot: d.snapshot.Load, Allow: d.isOperator,
+	})
 	stop := context.AfterFunc(ctx, server.Stop)
 	defer stop()
 	d.listening.Store(true)
 	if err := server.Serve(listener); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("xDS server: %w", err)
+	}
+	return nil
+}
+
+// isOperator refuses all but other replicas: how far things have come is not the
+// sidecars' business.
+func (d *delivery) isOperator(ctx context.Context) error {
+	identity, ok := authn.FromContext(ctx)
+	if !ok || identity.Namespace != d.namespace || identity.ServiceAccount != heddlev1alpha1.OperatorName {
+		return errors.New("only the operator's own service account may ask")
 	}
 	return nil
 }
@@ -156,8 +175,6 @@ type feed struct {
 	reporter *reporter
 	rootsPEM []byte
 	current  *catalog.Catalog
-	// snapshot is the last one published, for others to look at.
-	snapshot atomic.Pointer[mesh.Snapshot]
 }
 
 func newFeed(d *delivery, r *reporter, rootsPEM []byte) *feed {
@@ -169,10 +186,10 @@ func (f *feed) publish(ctx context.Context, snapshot *mesh.Snapshot, reports mes
 	if err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "a resource was left out")
 	}
-	f.snapshot.Store(snapshot)
 	first := f.current == nil
 	f.current = next
 	f.delivery.server.Publish(next, change)
+	f.delivery.snapshot.Store(snapshot)
 	if first {
 		close(f.delivery.published)
 	}
@@ -181,8 +198,33 @@ func (f *feed) publish(ctx context.Context, snapshot *mesh.Snapshot, reports mes
 
 // covered returns the Services that prefixes cover, of those that have been seen.
 func (f *feed) covered(prefixes []netip.Prefix) mesh.Covered {
-	if snapshot := f.snapshot.Load(); snapshot != nil {
+	if snapshot := f.delivery.snapshot.Load(); snapshot != nil {
 		return snapshot.Covered(prefixes)
 	}
 	return nil
+}
+
+// replicas returns where the ready replicas of the operator are, but for this one.
+func (f *feed) replicas() []string {
+	snapshot := f.delivery.snapshot.Load()
+	if snapshot == nil {
+		return nil
+	}
+	var own []netip.Addr
+	if pod := snapshot.Pods.Get(mesh.PodKey{Namespace: f.delivery.namespace, Name: f.delivery.podName}); pod != nil {
+		own = pod.IPs
+	}
+	set := snapshot.Endpoints.Get(mesh.PortKey{
+		Service: mesh.ServiceKey{Namespace: f.delivery.namespace, Name: heddlev1alpha1.OperatorName}, Port: heddlev1alpha1.PortXDS,
+	})
+	if set == nil {
+		return nil
+	}
+	var out []string
+	for _, e := range set.Endpoints {
+		if e.State == mesh.EndpointReady && !slices.Contains(own, e.Address.Addr()) {
+			out = append(out, e.Address.String())
+		}
+	}
+	return out
 }

@@ -3,11 +3,13 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"net/http"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
+	"google.golang.org/grpc/credentials"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -39,6 +41,7 @@ import (
 	"github.com/heddle-mesh/heddle/operator/status"
 	operatorwebhook "github.com/heddle-mesh/heddle/operator/webhook"
 	"github.com/heddle-mesh/heddle/sidecar/inject"
+	"github.com/heddle-mesh/heddle/sidecar/programmed"
 )
 
 type operator struct {
@@ -85,6 +88,12 @@ func newOperator(ctx context.Context, config *rest.Config, o options) (*operator
 	}
 	reporter.delivered = delivery.server.Delivered
 	feed := newFeed(delivery, reporter, authority.RootsPEM())
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(authority.RootsPEM())
+	reporter.peers = &programmed.Peers{
+		Operator: o.podName, Addresses: feed.replicas, TokenFile: o.tokenFile,
+		Credentials: credentials.NewTLS(&tls.Config{MinVersion: tls.VersionTLS13, RootCAs: roots, ServerName: host}),
+	}
 	if err := registerInjector(mgr, kube, publisher, feed, o, host, trustDomain); err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ type options struct {
 	initImage, proxyImage string
 	namespace, podName    string
 	prometheusURL         string
+	tokenFile             string
 	xdsAddress            string
 	debugAddress          string
 	metricsAddress        string
@@ -35,6 +36,7 @@ func (o *options) bind(flags *flag.FlagSet) {
 	flags.StringVar(&o.proxyImage, "proxy-image", o.proxyImage, "Envoy image that pods are injected with (HEDDLE_PROXY_IMAGE)")
 	flags.StringVar(&o.namespace, "namespace", o.namespace, "namespace that the operator runs in (POD_NAMESPACE)")
 	flags.StringVar(&o.prometheusURL, "prometheus-url", "http://prometheus.heddle-system.svc:9090", "Prometheus that canaries are judged by")
+	flags.StringVar(&o.tokenFile, "token-file", heddlev1alpha1.OperatorTokenFile, "token by which this replica shows others that it is one")
 	flags.StringVar(&o.xdsAddress, "xds-address", ":15012", "address of the xDS server")
 	flags.StringVar(&o.debugAddress, "debug-address", "127.0.0.1:15014", "address of the list of proxies; keep it on the loopback interface")
 	flags.StringVar(&o.metricsAddress, "metrics-address", ":8080", "address of the operator's own metrics")

@@ -9,14 +9,20 @@ import (
 	"github.com/heddle-mesh/heddle/sidecar/programmed"
 )
 
-// gather is the least time between two looks at the deliveries.
-const gather = 50 * time.Millisecond
+const (
+	// gather is the least time between two looks at the deliveries.
+	gather = 50 * time.Millisecond
+	// askAgain is when other replicas are asked again about what has yet to
+	// arrive; of this one's proxies there is word at once.
+	askAgain = 500 * time.Millisecond
+)
 
 // reporter joins what the build found with how far it has come, and hands
 // both to the writer of status.
 type reporter struct {
 	// delivered is set before anything is published.
 	delivered programmed.Delivered
+	peers     *programmed.Peers
 	writer    *status.Writer
 	wake      chan struct{}
 
@@ -53,6 +59,7 @@ func (r *reporter) Start(ctx context.Context) error {
 	book := programmed.NewBook()
 	later := time.NewTimer(0)
 	defer later.Stop()
+	defer r.peers.Close()
 	for {
 		select {
 		case <-ctx.Done():
@@ -60,7 +67,7 @@ func (r *reporter) Start(ctx context.Context) error {
 		case <-r.wake:
 		case <-later.C:
 		}
-		if again := r.report(book); again > 0 {
+		if again := r.report(ctx, book); again > 0 {
 			later.Reset(again)
 		}
 		select {
@@ -73,7 +80,7 @@ func (r *reporter) Start(ctx context.Context) error {
 
 // report hands on what there is, but for what will likely have arrived in a
 // moment; it then returns when to look again.
-func (r *reporter) report(book *programmed.Book) (again time.Duration) {
+func (r *reporter) report(ctx context.Context, book *programmed.Book) (again time.Duration) {
 	r.mu.Lock()
 	latest := r.latest
 	r.mu.Unlock()
@@ -82,7 +89,14 @@ func (r *reporter) report(book *programmed.Book) (again time.Duration) {
 	}
 	now := time.Now()
 	book.Update(*latest, now)
-	reports, again := book.Report(r.delivered, now)
+	var others map[programmed.Resource]programmed.Delivery
+	if pending := book.Pending(); len(pending) > 0 {
+		others = r.peers.Ask(ctx, pending)
+	}
+	reports, again := book.Report(programmed.Together(r.delivered, others), now)
 	r.writer.Publish(reports)
+	if again == 0 && len(others) > 0 && len(book.Pending()) > 0 {
+		again = askAgain
+	}
 	return again
 }

@@ -9,6 +9,8 @@ package programmed
 import (
 	"fmt"
 	"iter"
+	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -43,8 +45,28 @@ type Resource struct {
 	TypeURL, Name string
 	// Version tells what was made of the object.
 	Version string
-	// Own is true if clients have the resource in versions of their own.
-	Own bool
+	// Shared is the port whose connections the resource shares, if it is an
+	// assignment: clients have it in versions of their own, and Version then tells
+	// the shares.
+	Shared mesh.PortKey
+}
+
+// asked is the version to ask for.
+func (r Resource) asked() string {
+	if r.Shared != (mesh.PortKey{}) {
+		return ""
+	}
+	return r.Version
+}
+
+// in is false if the snapshot does not yet have what was made of the object,
+// where the version that clients are to have can't tell that.
+func (r Resource) in(snapshot *mesh.Snapshot) bool {
+	if r.Shared == (mesh.PortKey{}) {
+		return true
+	}
+	port := snapshot.Port(r.Shared)
+	return port != nil && port.Route != nil && sharesOf(port.Route) == r.Version
 }
 
 // Delivered tells how far a version has come, or if that is empty the version
@@ -88,7 +110,7 @@ func NewBook() *Book {
 // Report returns what is to be said of every object: what the build found and,
 // of SMI objects, how far they have come. again is when to look again at what
 // may arrive in a moment, zero for when there is news.
-func (b *Book) Report(delivered Delivered, now time.Time) (reports mesh.Reports, again time.Duration) {
+func (b *Book) Report(delivered func(Resource) Delivery, now time.Time) (reports mesh.Reports, again time.Duration) {
 	said := b.reports.Edit()
 	for key := range b.open {
 		o := b.objects[key]
@@ -129,7 +151,7 @@ const smi = ".smi-spec.io"
 
 // judge says how far the object has come. follow is false for one that goes to
 // no proxy.
-func (o *object) judge(delivered Delivered) (f mesh.Finding, follow bool) {
+func (o *object) judge(delivered func(Resource) Delivery) (f mesh.Finding, follow bool) {
 	if !strings.HasSuffix(o.report.Object.Group, smi) {
 		return mesh.Finding{}, false
 	}
@@ -150,20 +172,34 @@ func (o *object) judge(delivered Delivered) (f mesh.Finding, follow bool) {
 	return f, true
 }
 
-func furthestBehind(f mesh.Finding, resources []Resource, delivered Delivered) mesh.Finding {
+// Pending returns the resources of objects that have yet to arrive, each once.
+func (b *Book) Pending() []Resource {
+	seen := map[Resource]struct{}{}
+	for key := range b.open {
+		o := b.objects[key]
+		if o == nil || o.arrived || !o.accepted {
+			continue
+		}
+		for _, r := range o.resources {
+			seen[r] = struct{}{}
+		}
+	}
+	return slices.Collect(maps.Keys(seen))
+}
+
+func furthestBehind(f mesh.Finding, resources []Resource, delivered func(Resource) Delivery) mesh.Finding {
 	f.OK = true
 	behind := 0
 	for _, r := range resources {
-		version := r.Version
-		if r.Own {
-			version = ""
-		}
-		d := delivered(r.TypeURL, r.Name, version)
+		d := delivered(r)
 		if d.Rejection != nil {
 			f.OK, f.Reason = false, heddlev1alpha1.ReasonRejected
 			f.Message = fmt.Sprintf("the proxy of pod %s/%s refused %s %s and keeps what it had: %s",
 				d.Pod.Namespace, d.Pod.Name, d.Rejection.Type, d.Rejection.Name, d.Rejection.Message)
 			return f
+		}
+		if d.Unknown != "" {
+			behind, f.OK, f.Reason, f.Message = math.MaxInt, false, heddlev1alpha1.ReasonPending, d.Unknown
 		}
 		if missing := d.Subscribed - d.Acked; missing > behind {
 			behind, f.OK, f.Reason = missing, false, heddlev1alpha1.ReasonPending

@@ -79,8 +79,8 @@ func found(s *State, ref mesh.ObjectRef, ok bool) {
 // deliveries are how far resources have come; of others nobody is to have any.
 type deliveries map[Resource]xds.Delivery
 
-func (d deliveries) of(typeURL, name, version string) xds.Delivery {
-	return d[Resource{TypeURL: typeURL, Name: name, Version: version}]
+func (d deliveries) of(r Resource) Delivery {
+	return Delivery{Delivery: d[Resource{TypeURL: r.TypeURL, Name: r.Name, Version: r.asked()}]}
 }
 
 // said is the reason given for each kind of object.
@@ -123,7 +123,7 @@ func TestReport(t *testing.T) {
 			Ports: []*mesh.Port{{Key: cart, Number: 80, Protocol: mesh.ProtocolTCP, Route: &mesh.Route{}}},
 		}})
 	}
-	assignment := Resource{TypeURL: xds.TypeEndpoints, Name: envoy.SplitAssignment(cart)}
+	assignment := Resource{TypeURL: xds.TypeEndpoints, Name: envoy.SplitAssignment(cart)} // in no version
 	for name, test := range map[string]struct {
 		change        func(*State)
 		deliveries    deliveries
@@ -245,11 +245,11 @@ func TestBooksFollow(t *testing.T) {
 			})
 			book.Update(last, now)
 			now = now.Add(time.Minute)
-			book.Report(func(_, _, version string) xds.Delivery {
-				return xds.Delivery{Subscribed: 1, Acked: rapid.IntRange(0, 1).Draw(t, "acked"+version)}
+			book.Report(func(r Resource) Delivery {
+				return Delivery{Delivery: xds.Delivery{Subscribed: 1, Acked: rapid.IntRange(0, 1).Draw(t, "acked"+r.Version)}}
 			}, now)
 		}
-		all := func(_, _, _ string) xds.Delivery { return xds.Delivery{} }
+		all := func(Resource) Delivery { return Delivery{} }
 		got, _ := book.Report(all, now)
 		fresh := NewBook()
 		fresh.Update(last, now)

@@ -146,7 +146,7 @@ func (b *Book) resources(use *mesh.Use) []Resource {
 		}
 		if port.Route != nil {
 			// Assignments differ by caller, and change with every pod.
-			out = append(out, Resource{TypeURL: xds.TypeEndpoints, Name: envoy.SplitAssignment(key), Version: sharesOf(port.Route), Own: true})
+			out = append(out, Resource{TypeURL: xds.TypeEndpoints, Name: envoy.SplitAssignment(key), Version: sharesOf(port.Route), Shared: key})
 		}
 	}
 	for _, id := range use.Identities {

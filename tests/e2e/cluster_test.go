@@ -25,7 +25,7 @@ func newShop(t *testing.T) *shop {
 	if os.Getenv("KUBECONFIG") == "" {
 		t.Skip("no cluster: set KUBECONFIG, or run make test")
 	}
-	name := strings.ToLower(strings.TrimPrefix(t.Name(), "Test"))
+	name := strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(t.Name(), "Test")), "_", "-")
 	s := &shop{t: t, namespace: fmt.Sprintf("e2e-%.40s-%d", name, os.Getpid()%1000)}
 	s.apply(fmt.Sprintf("apiVersion: v1\nkind: Namespace\nmetadata: {name: %s, labels: {heddle.dev/inject: enabled}}\n", s.namespace))
 	t.Cleanup(func() {

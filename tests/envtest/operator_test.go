@@ -34,6 +34,7 @@ const operatorUser = "system:serviceaccount:" + heddlev1alpha1.SystemNamespace +
 type operator struct {
 	*cluster
 	process *exec.Cmd
+	binary  string
 	ended   chan error
 	log     string
 	// xds is the address of its xDS server.
@@ -60,6 +61,7 @@ func TestOperator(t *testing.T) {
 			"lets what was broken be mended":     broken.test,
 			"releases step by step":              testRelease,
 			"serves pods that show a good token": testDelivery,
+			"counts the proxies of all replicas": testReplicas,
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
@@ -77,27 +79,37 @@ func TestOperator(t *testing.T) {
 
 func startOperator(t *testing.T, c *cluster) *operator {
 	t.Helper()
-	dir := t.TempDir()
-	binary := filepath.Join(dir, "heddle-operator")
+	binary := filepath.Join(t.TempDir(), "heddle-operator")
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, root+"/cmd/heddle-operator").CombinedOutput(); err != nil {
 		t.Fatalf("build the operator: %v\n%s", err, out)
 	}
+	return startReplica(t, c, binary, 0)
+}
+
+// startReplica starts the replica of that number. The API server calls the
+// webhook of the first.
+func startReplica(t *testing.T, c *cluster, binary string, number int) *operator {
+	t.Helper()
+	dir, name := t.TempDir(), heddlev1alpha1.OperatorName+"-"+strconv.Itoa(number)
 	host, ports := address(t), freePorts(t, 3)
-	c.endpoint(t, host, ports[0])
-	kubeconfig := filepath.Join(dir, "kubeconfig")
+	if number == 0 {
+		c.endpoint(t, name+"-webhook", "webhook", host, ports[0])
+	}
+	c.endpoint(t, name+"-xds", "xds", host, ports[1])
+	kubeconfig, tokenFile := filepath.Join(dir, "kubeconfig"), filepath.Join(dir, "token")
 	c.credentials(t, kubeconfig)
+	c.replicaToken(t, name, tokenFile)
 	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := &operator{cluster: c, log: log.Name(), xds: loopback(ports[1]), ended: make(chan error, 1)}
+	o := &operator{cluster: c, binary: binary, log: log.Name(), xds: loopback(ports[1]), ended: make(chan error, 1)}
 	health := loopback(ports[2])
 	o.process = exec.CommandContext(context.WithoutCancel(t.Context()), binary, //nolint:gosec // built above
-		"--init-image=heddle-init:test", "--proxy-image=envoy:test", "--webhook-port="+strconv.Itoa(ports[0]),
-		"--xds-address="+o.xds, "--health-address="+health, "--metrics-address=127.0.0.1:0", "--debug-address=127.0.0.1:0",
+		"--init-image=heddle-init:test", "--proxy-image=envoy:test", "--webhook-port="+strconv.Itoa(ports[0]), "--token-file="+tokenFile,
+		"--xds-address=:"+strconv.Itoa(ports[1]), "--health-address="+health, "--metrics-address=127.0.0.1:0", "--debug-address=127.0.0.1:0",
 		"--prometheus-url=http://"+loopback(1))
-	o.process.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig,
-		"POD_NAMESPACE="+heddlev1alpha1.SystemNamespace, "POD_NAME="+heddlev1alpha1.OperatorName+"-0")
+	o.process.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig, "POD_NAMESPACE="+heddlev1alpha1.SystemNamespace, "POD_NAME="+name)
 	o.process.Stdout, o.process.Stderr = log, log
 	if err := o.process.Start(); err != nil {
 		t.Fatal(err)
@@ -109,13 +121,36 @@ func startOperator(t *testing.T, c *cluster) *operator {
 		if text, err := os.ReadFile(o.log); t.Failed() && err == nil {
 			for line := range strings.Lines(string(text)) {
 				if !strings.Contains(line, `"level":"info"`) {
-					t.Log("the operator says:", line)
+					t.Log(name, "says:", line)
 				}
 			}
 		}
 	})
-	await(t, "the operator is ready", func(ctx context.Context) error { return o.ready(ctx, health) })
+	await(t, name+" is ready", func(ctx context.Context) error { return o.ready(ctx, health) })
 	return o
+}
+
+// replicaToken writes what a kubelet would project into the replica's pod.
+func (c *cluster) replicaToken(t *testing.T, name, file string) {
+	t.Helper()
+	yes, no := true, false
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: heddlev1alpha1.SystemNamespace, Name: name,
+			Labels: map[string]string{heddlev1alpha1.LabelInject: heddlev1alpha1.InjectDisabled},
+		},
+		Spec: corev1.PodSpec{
+			ServiceAccountName: heddlev1alpha1.OperatorName,
+			SecurityContext:    &corev1.PodSecurityContext{RunAsNonRoot: &yes, SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault}},
+			Containers: []corev1.Container{{Name: heddlev1alpha1.OperatorName, Image: "x", SecurityContext: &corev1.SecurityContext{
+				AllowPrivilegeEscalation: &no, Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+			}}},
+		},
+	}
+	c.create(t, pod)
+	if err := os.WriteFile(file, []byte(c.token(t, pod, heddlev1alpha1.TokenAudience)), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func (o *operator) ready(ctx context.Context, health string) error {
@@ -175,14 +210,14 @@ func (c *cluster) credentials(t *testing.T, file string) {
 	}
 }
 
-// endpoint tells where the webhook of the operator's Service is, as a
-// controller would if the operator ran in a pod.
-func (c *cluster) endpoint(t *testing.T, host netip.Addr, port int) {
+// endpoint tells where a port of the operator's Service is, as a controller
+// would if the operator ran in a pod.
+func (c *cluster) endpoint(t *testing.T, slice, name string, host netip.Addr, port int) {
 	t.Helper()
-	name, number, ready := "webhook", int32(port), true //nolint:gosec // a port
+	number, ready := int32(port), true //nolint:gosec // a port
 	c.create(t, &discoveryv1.EndpointSlice{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: heddlev1alpha1.SystemNamespace, Name: heddlev1alpha1.OperatorName + "-1",
+			Namespace: heddlev1alpha1.SystemNamespace, Name: slice,
 			Labels: map[string]string{discoveryv1.LabelServiceName: heddlev1alpha1.OperatorName},
 		},
 		AddressType: discoveryv1.AddressTypeIPv4,

@@ -14,6 +14,9 @@ const (
 	// TokenAudience is the audience of the projected service account token
 	// by which a sidecar proves who it is.
 	TokenAudience = "heddle"
+	// OperatorTokenFile holds a token of the operator's for that audience, by
+	// which its replicas know each other.
+	OperatorTokenFile = "/var/run/secrets/heddle.dev/token"
 )
 
 // Labels and annotations that users or the webhook set.
