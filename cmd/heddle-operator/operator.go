@@ -98,6 +98,11 @@ func newOperator(ctx context.Context, config *rest.Config, o options) (*operator
 		return nil, err
 	}
 	mgr.GetWebhookServer().Register(operatorwebhook.ValidationPath, &admission.Webhook{Handler: operatorwebhook.Validation{Covered: feed.covered}})
+	if o.trafficMetrics {
+		if err := registerTrafficMetrics(mgr, kube, authority, o, delivery.snapshot.Load); err != nil {
+			return nil, err
+		}
+	}
 	for _, runnable := range []manager.Runnable{ingest.New(mgr.GetCache(), feed.publish), reporter, writer, delivery, delivery.debug(o)} {
 		if err := mgr.Add(runnable); err != nil {
 			return nil, fmt.Errorf("manager: %w", err)
@@ -179,6 +184,8 @@ func managerOptions(o options, scheme *runtime.Scheme, serving *ca.ServingSource
 			TLSOpts: []func(*tls.Config){func(c *tls.Config) {
 				c.MinVersion = tls.VersionTLS13
 				c.GetCertificate = serving.GetCertificate
+				// The aggregator shows one; who else does is not asked for it.
+				c.ClientAuth = tls.RequestClientCert
 			}},
 		}),
 	}

@@ -13,6 +13,7 @@ type options struct {
 	namespace, podName    string
 	prometheusURL         string
 	tokenFile             string
+	trafficMetrics        bool
 	xdsAddress            string
 	debugAddress          string
 	metricsAddress        string
@@ -28,6 +29,7 @@ func defaults() options {
 	return options{
 		initImage: os.Getenv("HEDDLE_INIT_IMAGE"), proxyImage: os.Getenv("HEDDLE_PROXY_IMAGE"),
 		namespace: namespace, podName: os.Getenv("POD_NAME"),
+		trafficMetrics: os.Getenv("HEDDLE_TRAFFIC_METRICS") == "true",
 	}
 }
 
@@ -35,7 +37,8 @@ func (o *options) bind(flags *flag.FlagSet) {
 	flags.StringVar(&o.initImage, "init-image", o.initImage, "image of heddle-init that pods are injected with (HEDDLE_INIT_IMAGE)")
 	flags.StringVar(&o.proxyImage, "proxy-image", o.proxyImage, "Envoy image that pods are injected with (HEDDLE_PROXY_IMAGE)")
 	flags.StringVar(&o.namespace, "namespace", o.namespace, "namespace that the operator runs in (POD_NAMESPACE)")
-	flags.StringVar(&o.prometheusURL, "prometheus-url", "http://prometheus.heddle-system.svc:9090", "Prometheus that canaries are judged by")
+	flags.StringVar(&o.prometheusURL, "prometheus-url", "http://prometheus.heddle-system.svc:9090", "Prometheus that canaries are judged by and TrafficMetrics come from")
+	flags.BoolVar(&o.trafficMetrics, "traffic-metrics", o.trafficMetrics, "answer for metrics.smi-spec.io, out of Prometheus (HEDDLE_TRAFFIC_METRICS)")
 	flags.StringVar(&o.tokenFile, "token-file", heddlev1alpha1.OperatorTokenFile, "token by which this replica shows others that it is one")
 	flags.StringVar(&o.xdsAddress, "xds-address", ":15012", "address of the xDS server")
 	flags.StringVar(&o.debugAddress, "debug-address", "127.0.0.1:15014", "address of the list of proxies; keep it on the loopback interface")

@@ -37,27 +37,33 @@ type ConversionPublisher struct {
 // of its own: a right that is limited to names is enough for that. Every
 // replica does this; they write the same bytes.
 func (p *ConversionPublisher) SetupWithManager(mgr ctrl.Manager) error {
+	return reconcileNamed(mgr, "ca-conversion", func() *apiextensionsv1.CustomResourceDefinition {
+		return &apiextensionsv1.CustomResourceDefinition{}
+	}, p.Definitions, p.reconcile)
+}
+
+// reconcileNamed reconciles the objects of those names on every replica.
+func reconcileNamed[T client.Object](mgr ctrl.Manager, controllerName string, object func() T, names []string, reconciler reconcile.Func) error {
 	leaderOnly := false
-	builder := ctrl.NewControllerManagedBy(mgr).Named("ca-conversion").
+	builder := ctrl.NewControllerManagedBy(mgr).Named(controllerName).
 		WithOptions(controller.Options{NeedLeaderElection: &leaderOnly})
-	for _, name := range p.Definitions {
+	for _, name := range names {
 		only := cache.ByObject{Field: fields.OneTermEqualSelector("metadata.name", name)}
 		watch, err := cache.New(mgr.GetConfig(), cache.Options{
 			HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(),
 			DefaultTransform: cache.TransformStripManagedFields(),
-			ByObject:         map[client.Object]cache.ByObject{&apiextensionsv1.CustomResourceDefinition{}: only},
+			ByObject:         map[client.Object]cache.ByObject{object(): only},
 		})
 		if err != nil {
-			return fmt.Errorf("watch definition %s: %w", name, err)
+			return fmt.Errorf("watch %s: %w", name, err)
 		}
 		if err := mgr.Add(watch); err != nil {
-			return fmt.Errorf("watch definition %s: %w", name, err)
+			return fmt.Errorf("watch %s: %w", name, err)
 		}
-		builder = builder.WatchesRawSource(source.Kind(watch, &apiextensionsv1.CustomResourceDefinition{},
-			&handler.TypedEnqueueRequestForObject[*apiextensionsv1.CustomResourceDefinition]{}))
+		builder = builder.WatchesRawSource(source.Kind(watch, object(), &handler.TypedEnqueueRequestForObject[T]{}))
 	}
-	if err := builder.Complete(reconcile.Func(p.reconcile)); err != nil {
-		return fmt.Errorf("publisher of the conversion's CA bundle: %w", err)
+	if err := builder.Complete(reconciler); err != nil {
+		return fmt.Errorf("controller %s: %w", controllerName, err)
 	}
 	return nil
 }

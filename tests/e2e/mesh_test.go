@@ -180,3 +180,21 @@ func TestRestartsLoseNoRequest(t *testing.T) {
 		t.Errorf("requests failed while pods were replaced: %+v", c)
 	}
 }
+
+// A caller that excludes the Services' addresses is one from outside the mesh, and
+// told so.
+func TestCaseO39_AnExclusionThatCoversTheServicesIsWarnedOf(t *testing.T) {
+	s := newShop(t)
+	out, err := s.kubectl(t.Context(), "apiVersion: heddle.dev/v1alpha1\nkind: MeshConfig\nmetadata: {name: default}\nspec: {egress: {excludePrefixes: [10.96.0.0/12]}}\n",
+		"apply", "--dry-run=server", "--server-side", "--force-conflicts", "-f", "-")
+	if err != nil || !strings.Contains(out, "10.96.0.0/12 excludes the service range") {
+		t.Errorf("%v: %s", err, out)
+	}
+	s.must("label", "namespace", s.namespace, "heddle.dev/mtls=Strict")
+	s.apply(strings.ReplaceAll(app("around", "around", "v1", "serve"), "metadata: {labels: {app", "metadata: {annotations: {heddle.dev/exclude-outbound-prefixes: 10.96.0.0/12}, labels: {app"))
+	s.must("rollout", "status", "deployment/around", "--timeout="+patience.String())
+	s.eventually("it is refused", func() bool {
+		out := s.must("exec", "deployment/around", "-c", "app", "--", "/shop", "get", "-n", "5", "http://cart/")
+		return strings.Contains(out, `"403":5`)
+	})
+}
