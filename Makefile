@@ -17,6 +17,8 @@ IMG        ?=
 REPORT     ?=
 FUZZTIME   ?= 20s
 PARTS      ?=
+SIZES      ?= 100x100
+CALLS      ?= 0
 
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS    := -s -w -X main.version=$(VERSION)
@@ -110,7 +112,17 @@ fuzz: ## Run every fuzz target for FUZZTIME
 	@go run ./tests/suite -fuzz $(FUZZTIME)
 
 .PHONY: bench
-bench: ## Run the benchmarks
+bench: ## The control plane beside the floor (SIZES=100x100,1000x1000 CALLS=10 for ten calls each)
+	@go run ./tests/lab envtest-assets >/dev/null
+	@go run ./tests/bench -sizes "$(SIZES)" -calls $(CALLS) $(if $(REPORT),-json "$(REPORT)")
+
+.PHONY: bench-compare
+bench-compare: ## The same beside another revision's operator (BASE=main SIZES=1000x1000)
+	@go run ./tests/lab envtest-assets >/dev/null
+	@go run ./tests/bench -sizes "$(SIZES)" -calls $(CALLS) -base "$(or $(BASE),main)" $(if $(REPORT),-json "$(REPORT)")
+
+.PHONY: bench-micro
+bench-micro: ## Benchmarks of single packages
 	go test -run '^$$' -bench . -benchmem ./crds/... ./operator/... ./sidecar/... ./canary/...
 
 ##@ Develop

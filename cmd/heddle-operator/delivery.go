@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"net/netip"
 	"slices"
 	"sync/atomic"
@@ -95,6 +96,7 @@ func (d *delivery) Start(ctx context.Context) error {
 		return fmt.Errorf("xDS server: %w", err)
 	}
 	server := grpc.NewServer(
+		xds.ServerOption(),
 		grpc.Creds(credentials.NewTLS(d.tls)),
 		grpc.StreamInterceptor(d.authn.Stream),
 		grpc.UnaryInterceptor(d.authn.Unary),
@@ -131,10 +133,12 @@ func (d *delivery) ready() error {
 	return nil
 }
 
-// debug serves the list of proxies on the loopback interface.
+// debug serves the list of proxies, and profiles, on the loopback interface.
 func (d *delivery) debug(o options) manager.Runnable {
 	mux := http.NewServeMux()
 	mux.Handle("GET /debug/proxies", d.server.Handler(o.podName))
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	return &manager.Server{
 		Name:   "debug",
 		Server: &http.Server{Addr: o.debugAddress, Handler: mux, ReadHeaderTimeout: 5 * time.Second},

@@ -53,7 +53,7 @@ func TestStockEnvoy(t *testing.T) {
 		TypeEndpoints:   {"a": assignment("a", socket("a")), "b": assignment("b", socket("b"))},
 	}
 	server.Publish(snapshot, Change{})
-	g := grpc.NewServer()
+	g := grpc.NewServer(ServerOption())
 	server.Register(g)
 	listen(t, socket("xds"), g.Serve, g.Stop)
 	for _, name := range []string{"a", "b"} {

@@ -4,10 +4,15 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
+	"strings"
 	"testing"
+	"testing/synctest"
+	"unicode/utf8"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
@@ -17,13 +22,15 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
 // dial serves over real gRPC.
 func dial(t testing.TB, server *Server) *grpc.ClientConn {
 	t.Helper()
 	listener := bufconn.Listen(1 << 20)
-	g := grpc.NewServer()
+	g := grpc.NewServer(ServerOption())
 	server.Register(g)
 	done := make(chan error, 1)
 	go func() { done <- g.Serve(listener) }()
@@ -46,7 +53,7 @@ func TestOnlyDeltaStreamsAreServed(t *testing.T) {
 	t.Parallel()
 	server := newTestServer(t, nil)
 	server.Publish(world{}, Change{})
-	g := grpc.NewServer()
+	g := grpc.NewServer(ServerOption())
 	server.Register(g)
 	var services []string
 	for name := range g.GetServiceInfo() {
@@ -160,4 +167,63 @@ func TestListOfProxies(t *testing.T) {
 	if list.Operator != "operator-1" || len(list.Proxies) != 1 || list.Proxies[0].Pod != "web-1" || list.Proxies[0].PodUID != "uid-1" {
 		t.Errorf("got %+v", list)
 	}
+}
+
+// What is under way to one proxy is bounded: much goes out in several responses,
+// each resource once and as it was marshalled.
+func TestMuchGoesOutInSeveralResponses(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newTestServer(t, nil)
+		w := world{TypeCluster: {}}
+		var names []string
+		for i := range 300 {
+			names = append(names, fmt.Sprintf("n%03d", i))
+			w[TypeCluster][names[i]] = strings.Repeat(string(rune('a'+i%26)), 2000)
+		}
+		server.Publish(w, Change{})
+		p := connect(t, server, 1000)
+		defer func() { _ = p.close() }()
+		p.say(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: TypeCluster, ResourceNamesSubscribe: names})
+		synctest.Wait()
+		responses, got := p.hear(), []string{}
+		for _, r := range responses {
+			if size := proto.Size(r); size > maxResponse+5000 {
+				t.Errorf("a response of %d bytes", size)
+			}
+			for _, resource := range r.GetResources() {
+				got = append(got, resource.GetName())
+				want := made(TypeCluster, resource.GetName(), w[TypeCluster][resource.GetName()])
+				if resource.GetVersion() != want.Version || !proto.Equal(resource.GetResource(), want.Body) {
+					t.Errorf("%s is not what was made", resource.GetName())
+				}
+			}
+		}
+		if len(responses) < 5 || !slices.Equal(names, got) {
+			t.Errorf("%d responses with %d resources", len(responses), len(got))
+		}
+	})
+}
+
+// An entry is what a response would have been written to hold.
+func FuzzEntry(f *testing.F) {
+	f.Add("outbound/10.96.0.7:80", "Service shop/cart")
+	f.Add("", strings.Repeat("x", 300))
+	f.Fuzz(func(t *testing.T, name, value string) {
+		if !utf8.ValidString(name) || !utf8.ValidString(value) {
+			t.Skip("no name is like that")
+		}
+		r, err := NewResource(name, "", wrapperspb.String(value))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := &discoveryv3.DeltaDiscoveryResponse{Resources: []*discoveryv3.Resource{{Name: name, Version: r.Version, Resource: r.Body}}}
+		got := &discoveryv3.DeltaDiscoveryResponse{}
+		if err := proto.Unmarshal(r.entry, got); err != nil || !proto.Equal(want, got) {
+			t.Errorf("%v, %v; want %v", got, err, want)
+		}
+		if text := (&wrapperspb.StringValue{}); r.Body.UnmarshalTo(text) != nil || text.GetValue() != value {
+			t.Errorf("the body is %q", text.GetValue())
+		}
+	})
 }

@@ -40,12 +40,11 @@ func (s *subscription) answer(request *discoveryv3.DeltaDiscoveryRequest, now ti
 	all := refused && len(bad) == 0
 	var rejections []Rejection
 	for _, r := range resources {
-		if _, held := s.sent[r.Name]; !held {
+		if _, held := s.holds[r.Name]; !held {
 			continue // removed or given up since
 		}
 		if !all && !bad[r.Name] {
-			s.acked[r.Name] = r.Version
-			delete(s.rejected, r.Name)
+			s.acknowledge(r.Name, r.Version)
 			continue
 		}
 		rejection := Rejection{

@@ -114,7 +114,7 @@ func TestListenerIsRefusedByItsOwnName(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		sub.sent[r.Name] = r.Version
+		sub.send(r.Name, r.Version)
 		sub.outstanding["1"] = append(sub.outstanding["1"], r)
 	}
 	got := sub.answer(&discoveryv3.DeltaDiscoveryRequest{

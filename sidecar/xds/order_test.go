@@ -280,9 +280,16 @@ func TestWhatIsMadeOnDemandIsLookedAtByGroup(t *testing.T) {
 	server := newTestServer(t, nil)
 	st := newStream(server, nil, Client{})
 	server.add(st)
-	st.subscriptions[TypeCluster] = newSubscription()
-	server.subscribe(st, TypeCluster, []string{"a1", "a2", "b"}, nil, false)
-	server.subscribe(st, TypeCluster, nil, []string{"a1"}, false)
+	sub := newSubscription()
+	st.subscriptions[TypeCluster] = sub
+	for _, request := range []*discoveryv3.DeltaDiscoveryRequest{
+		{TypeUrl: TypeCluster, ResourceNamesSubscribe: []string{"a1", "a2", "b"}},
+		{TypeUrl: TypeCluster, ResourceNamesUnsubscribe: []string{"a1"}},
+		{TypeUrl: TypeCluster, ResourceNamesSubscribe: []string{"a3"}, ResourceNamesUnsubscribe: []string{"a3"}},
+	} {
+		added, removed := sub.update(request, false)
+		server.subscribe(st, TypeCluster, added, removed, false)
+	}
 	if len(server.grouped) != 2 || len(server.grouped["a"]) != 1 {
 		t.Errorf("groups are %v", server.grouped)
 	}

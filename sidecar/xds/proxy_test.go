@@ -278,7 +278,20 @@ func told(all []*discoveryv3.DeltaDiscoveryResponse) []string {
 // serverSide is a proxy as the server sees it.
 type serverSide proxy
 
-func (s *serverSide) Send(r *discoveryv3.DeltaDiscoveryResponse) error {
+func (s *serverSide) Send(*discoveryv3.DeltaDiscoveryResponse) error {
+	return errors.New("responses go by SendMsg")
+}
+
+// SendMsg passes on what goes over the wire.
+func (s *serverSide) SendMsg(sent any) error {
+	raw, err := codec{}.Marshal(sent)
+	if err != nil {
+		return err
+	}
+	r := &discoveryv3.DeltaDiscoveryResponse{}
+	if err := (codec{}).Unmarshal(raw, r); err != nil {
+		return err
+	}
 	select {
 	case s.out <- r:
 		return nil
@@ -300,5 +313,4 @@ func (s *serverSide) Context() context.Context     { return s.ctx }
 func (s *serverSide) SetHeader(metadata.MD) error  { return nil }
 func (s *serverSide) SendHeader(metadata.MD) error { return nil }
 func (s *serverSide) SetTrailer(metadata.MD)       {}
-func (s *serverSide) SendMsg(any) error            { return nil }
 func (s *serverSide) RecvMsg(any) error            { return nil }

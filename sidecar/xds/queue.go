@@ -1,6 +1,7 @@
 package xds
 
 import (
+	"iter"
 	"sync"
 	"time"
 )
@@ -41,12 +42,15 @@ func (q *queue) add(typeURL, name string, at time.Time) {
 	q.signal()
 }
 
-// keep puts names back for the next time the stream has reason to look.
-func (q *queue) keep(typeURL string, names map[string]struct{}) {
+// keep has the stream look at the names the next time it has reason to.
+func (q *queue) keep(typeURL string, n int, names iter.Seq[string]) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if q.names[typeURL] == nil && n > 0 {
+		q.names[typeURL] = make(map[string]struct{}, n)
+	}
 	for name := range names {
-		merge(q.names, typeURL, name)
+		q.names[typeURL][name] = struct{}{}
 	}
 }
 

@@ -41,7 +41,7 @@ func (st *stream) sendRemovals() error {
 // if the proxy has any of them.
 func (st *stream) removable(typeURL string, sub *subscription, quiet bool) (now []string, held bool) {
 	for _, name := range slices.Sorted(maps.Keys(st.removals[typeURL])) {
-		_, holds := sub.sent[name]
+		_, holds := sub.holds[name]
 		_, waits := sub.force[name]
 		switch {
 		case !holds && !waits:

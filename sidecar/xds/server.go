@@ -112,7 +112,7 @@ func NewServer(opts Options) (*Server, error) {
 }
 
 // Register adds the aggregated discovery service, and no other, to the gRPC
-// server.
+// server, which must have been made with ServerOption.
 func (s *Server) Register(registrar grpc.ServiceRegistrar) {
 	discoveryv3.RegisterAggregatedDiscoveryServiceServer(registrar, s)
 }
@@ -192,11 +192,12 @@ func (s *Server) Delivered(typeURL, name, version string) Delivery {
 		st.mu.Lock()
 		defer st.mu.Unlock()
 		sub := st.subscriptions[typeURL]
-		if _, sent := sub.sent[name]; !named && !sent {
+		has, sent := sub.holds[name]
+		if !named && !sent {
 			return
 		}
 		d.Subscribed++
-		if sub.acked[name] == version {
+		if has.acked == version && sent {
 			d.Acked++
 		}
 		if rejection, ok := sub.rejected[name]; ok && rejection.Version == version {
@@ -318,9 +319,11 @@ func (s *Server) remove(st *stream) {
 	drop(s.pods, st.pod(), st)
 	for typeURL, sub := range st.subscriptions {
 		drop(s.wildcard, typeURL, st)
-		for name := range sub.indexed {
+		st.mu.Lock()
+		for name := range sub.names {
 			s.unname(typeURL, name, st)
 		}
+		st.mu.Unlock()
 	}
 	s.metrics.connected.Set(float64(len(s.streams)))
 }
@@ -330,20 +333,20 @@ func (s *Server) remove(st *stream) {
 func (s *Server) subscribe(st *stream, typeURL string, add, removed []string, wildcard bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, open := s.streams[st]; !open {
-		return // the handler has ended; nothing would take it out again
-	}
-	sub := st.subscriptions[typeURL]
-	if s.named[typeURL] == nil {
+	_, open := s.streams[st]
+	if open && s.named[typeURL] == nil {
 		s.named[typeURL] = map[string]map[*stream]struct{}{}
 	}
 	for _, name := range add {
-		s.name(typeURL, name, st)
-		sub.indexed[name] = struct{}{}
+		if open { // else the handler has ended, and nothing would take it out again
+			s.name(typeURL, name, st)
+		}
 	}
 	for _, name := range removed {
 		s.unname(typeURL, name, st)
-		delete(sub.indexed, name)
+	}
+	if !open {
+		return
 	}
 	if wildcard {
 		insert(s.wildcard, typeURL, st)

@@ -9,6 +9,7 @@ import (
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 )
@@ -25,6 +26,9 @@ type Resource struct {
 	Version string
 	// Body is the marshalled message with its type URL.
 	Body *anypb.Any
+	// entry is the resource as it stands in a response, with its tag: it is copied
+	// there as it is, however many streams send it. Body's value is a part of it.
+	entry []byte
 	// Origin names the object that the resource was made from, for people
 	// ("TrafficSplit shop/cart"). It is not part of the version.
 	Origin string
@@ -42,17 +46,50 @@ func NewResource(name, origin string, m proto.Message) (*Resource, error) {
 		return nil, fmt.Errorf("marshal %s %q: %w", m.ProtoReflect().Descriptor().FullName(), name, err)
 	}
 	sum := sha256.Sum256(value)
-	return &Resource{
-		Name:    name,
-		Version: hex.EncodeToString(sum[:8]),
-		Body: &anypb.Any{
-			TypeUrl: "type.googleapis.com/" + string(m.ProtoReflect().Descriptor().FullName()),
-			Value:   value,
-		},
+	out := &Resource{
+		Name:       name,
+		Version:    hex.EncodeToString(sum[:8]),
+		Body:       &anypb.Any{TypeUrl: typePrefix + string(m.ProtoReflect().Descriptor().FullName()), Value: value},
 		Origin:     origin,
 		assignment: assignmentOf(m),
 		own:        ownName(m),
-	}, nil
+	}
+	out.encode()
+	return out, nil
+}
+
+// Numbers of the fields that are written (discovery.proto, any.proto).
+const (
+	fieldResponseResources = 2
+	fieldResourceVersion   = 1
+	fieldResourceName      = 3
+	fieldResourceBody      = 2
+	fieldAnyTypeURL        = 1
+	fieldAnyValue          = 2
+)
+
+// encode writes the entry, the body's value last, and has the body share it.
+func (r *Resource) encode() {
+	bytes := func(number protowire.Number, n int) int { return protowire.SizeTag(number) + protowire.SizeBytes(n) }
+	body := bytes(fieldAnyTypeURL, len(r.Body.GetTypeUrl())) + bytes(fieldAnyValue, len(r.Body.GetValue()))
+	size := bytes(fieldResourceVersion, len(r.Version)) + bytes(fieldResourceName, len(r.Name)) + bytes(fieldResourceBody, body)
+	out := make([]byte, 0, bytes(fieldResponseResources, size))
+	open := func(number protowire.Number, n int) {
+		out = protowire.AppendVarint(protowire.AppendTag(out, number, protowire.BytesType), uint64(n))
+	}
+	text := func(number protowire.Number, s string) {
+		open(number, len(s))
+		out = append(out, s...)
+	}
+	open(fieldResponseResources, size)
+	text(fieldResourceVersion, r.Version)
+	text(fieldResourceName, r.Name)
+	open(fieldResourceBody, body)
+	text(fieldAnyTypeURL, r.Body.GetTypeUrl())
+	open(fieldAnyValue, len(r.Body.GetValue()))
+	start := len(out)
+	r.entry = append(out, r.Body.GetValue()...)
+	r.Body.Value = r.entry[start:len(r.entry):len(r.entry)]
 }
 
 func ownName(m proto.Message) string {

@@ -13,6 +13,7 @@ import (
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/anypb"
 )
 
 // maxOutstanding is how many responses of one type a proxy may leave
@@ -95,7 +96,7 @@ func (st *stream) run(ctx context.Context, requests <-chan *discoveryv3.DeltaDis
 			err = st.flush()
 		case <-st.renew.C:
 			st.stale, st.notBefore = true, time.Time{}
-			st.queue.keep(TypeSecret, map[string]struct{}{identityName: {}})
+			st.queue.keep(TypeSecret, 1, slices.Values([]string{identityName}))
 			err = st.flush()
 		}
 		if err != nil {
@@ -137,14 +138,14 @@ func (st *stream) request(request *discoveryv3.DeltaDiscoveryRequest) error {
 	st.mu.Lock()
 	added, removed := sub.update(request, !seen)
 	st.mu.Unlock()
-	if st.remembered() > st.server.opts.MaxNames {
-		return status.Error(codes.ResourceExhausted, "the proxy asks for too many names")
-	}
 	if len(added)+len(removed) > 0 || wildcardBefore != sub.wildcard {
 		st.server.subscribe(st, typeURL, added, removed, sub.wildcard)
 	}
-	for _, name := range slices.Concat(added, removed) {
-		st.queue.keep(typeURL, map[string]struct{}{name: {}})
+	if st.remembered() > st.server.opts.MaxNames {
+		return status.Error(codes.ResourceExhausted, "the proxy asks for too many names")
+	}
+	for _, names := range [][]string{added, removed} {
+		st.queue.keep(typeURL, len(names), slices.Values(names))
 	}
 	if sub.wildcard && !wildcardBefore {
 		st.everything(typeURL, sub)
@@ -169,14 +170,9 @@ func (st *stream) remembered() int {
 // everything queues all names of a wildcard type: those there are and those
 // the proxy still holds.
 func (st *stream) everything(typeURL string, sub *subscription) {
-	names := map[string]struct{}{}
-	for _, name := range st.server.snapshot().Wildcard(st.client, typeURL) {
-		names[name] = struct{}{}
-	}
-	for name := range sub.sent {
-		names[name] = struct{}{}
-	}
-	st.queue.keep(typeURL, names)
+	all := st.server.snapshot().Wildcard(st.client, typeURL)
+	st.queue.keep(typeURL, len(all), slices.Values(all))
+	st.queue.keep(typeURL, len(sub.holds), maps.Keys(sub.holds))
 }
 
 func (st *stream) answered(typeURL string, sub *subscription, request *discoveryv3.DeltaDiscoveryRequest) {
@@ -217,7 +213,7 @@ func (st *stream) flush() error {
 		if len(sub.outstanding) >= maxOutstanding {
 			// What may refer to it waits with it.
 			for _, waiting := range sendOrder[i:] {
-				st.queue.keep(waiting, todo.names[waiting])
+				st.queue.keep(waiting, len(todo.names[waiting]), maps.Keys(todo.names[waiting]))
 			}
 			break
 		}
@@ -253,7 +249,7 @@ func (st *stream) recheck(names map[string]map[string]struct{}) {
 		for name := range sub.names {
 			merge(names, typeURL, name)
 		}
-		for name := range sub.sent {
+		for name := range sub.holds {
 			merge(names, typeURL, name)
 		}
 	}
@@ -278,7 +274,8 @@ func (st *stream) repeatAssignments(clusters []*Resource, names map[string]map[s
 // difference returns what of the names must be sent and what is gone.
 func (st *stream) difference(typeURL string, sub *subscription, names map[string]struct{}) (resources []*Resource, gone []string) {
 	for _, name := range slices.Sorted(maps.Keys(names)) {
-		version, holds := sub.sent[name]
+		held, holds := sub.holds[name]
+		version := held.sent
 		_, forced := sub.force[name]
 		if !sub.wants(name) {
 			continue
@@ -350,26 +347,49 @@ func emptyAssignment(name string) *Resource {
 	resource, err := NewResource(name, "", &endpointv3.ClusterLoadAssignment{ClusterName: name})
 	if err != nil {
 		// Only a name that is not UTF-8, which no request can carry.
-		return &Resource{Name: name}
+		resource = &Resource{Name: name, Body: &anypb.Any{TypeUrl: TypeEndpoints}}
+		resource.encode()
 	}
 	return resource
 }
 
+// maxResponse is about how many bytes of resources one response has. More go out in
+// several, so that what is under way to a thousand proxies at once does not take the
+// memory of all they hold.
+const maxResponse = 128 << 10
+
+// send sends the resources, or what is removed, in as many responses as it takes; of
+// neither it sends an empty one.
 func (st *stream) send(typeURL string, resources []*Resource, removed []string) error {
+	for {
+		size, n := 0, 0
+		for n < len(resources) && (n == 0 || size+len(resources[n].entry) <= maxResponse) {
+			size += len(resources[n].entry)
+			n++
+		}
+		if err := st.respond(typeURL, resources[:n:n], removed); err != nil || n == len(resources) {
+			return err
+		}
+		resources = resources[n:]
+	}
+}
+
+// respond sends one response.
+func (st *stream) respond(typeURL string, resources []*Resource, removed []string) error {
 	st.nonce++
 	nonce := strconv.FormatUint(st.nonce, 10)
-	response := &discoveryv3.DeltaDiscoveryResponse{TypeUrl: typeURL, Nonce: nonce, RemovedResources: removed}
 	sub := st.subscriptions[typeURL]
 	st.mu.Lock()
 	for _, r := range resources {
-		response.Resources = append(response.Resources, &discoveryv3.Resource{Name: r.Name, Version: r.Version, Resource: r.Body})
-		sub.sent[r.Name] = r.Version
-		delete(sub.rejected, r.Name)
+		sub.send(r.Name, r.Version)
 	}
 	st.mu.Unlock()
 	sub.outstanding[nonce] = resources
 	timer := time.AfterFunc(st.server.opts.SendTimeout, st.stall)
-	err := st.rpc.Send(response)
+	err := st.rpc.SendMsg(&response{
+		head:      &discoveryv3.DeltaDiscoveryResponse{TypeUrl: typeURL, Nonce: nonce, RemovedResources: removed},
+		resources: resources,
+	})
 	timer.Stop()
 	if err == nil {
 		st.server.metrics.pushes.WithLabelValues(shortNames[typeURL]).Inc()

@@ -24,16 +24,16 @@ var shortNames = map[string]string{
 }
 
 // subscription is one stream's dealings with one type. Only the stream's own
-// goroutine changes it. Others read indexed under the server's lock; sent,
-// acked and rejected under the stream's.
+// goroutine changes it. Others read names, holds and rejected under the stream's
+// lock.
 type subscription struct {
 	wildcard bool
 	// names are those asked for by name.
 	names map[string]struct{}
-	// indexed mirrors names in the server's index.
-	indexed map[string]struct{}
-	// sent holds the version last sent, acked the one last acknowledged.
-	sent, acked map[string]string
+	// holds are what has been sent, acked is how many of them are acknowledged in
+	// some version.
+	holds map[string]held
+	acked int
 	// force are names that must be answered even if nothing differs.
 	force map[string]struct{}
 	// outstanding are responses that await an answer, by nonce.
@@ -41,12 +41,34 @@ type subscription struct {
 	rejected    map[string]Rejection
 }
 
+// held are the versions of one resource that were last sent, and last acknowledged:
+// "" if none was.
+type held struct{ sent, acked string }
+
 func newSubscription() *subscription {
 	return &subscription{
-		names: map[string]struct{}{}, indexed: map[string]struct{}{},
-		sent: map[string]string{}, acked: map[string]string{},
+		names: map[string]struct{}{}, holds: map[string]held{},
 		force: map[string]struct{}{}, outstanding: map[string][]*Resource{}, rejected: map[string]Rejection{},
 	}
+}
+
+// send notes that the version has been sent.
+func (s *subscription) send(name, version string) {
+	h := s.holds[name]
+	h.sent = version
+	s.holds[name] = h
+	delete(s.rejected, name)
+}
+
+// acknowledge notes that the proxy has the version.
+func (s *subscription) acknowledge(name, version string) {
+	h := s.holds[name]
+	if h.acked == "" && version != "" {
+		s.acked++
+	}
+	h.acked = version
+	s.holds[name] = h
+	delete(s.rejected, name)
 }
 
 // wants is true if the client has asked for the name or for everything.
@@ -60,23 +82,29 @@ func (s *subscription) wants(name string) bool {
 
 // forget drops what is known of a resource that the proxy no longer holds.
 func (s *subscription) forget(name string) {
-	delete(s.sent, name)
-	delete(s.acked, name)
+	if s.holds[name].acked != "" {
+		s.acked--
+	}
+	delete(s.holds, name)
 	delete(s.rejected, name)
 }
 
 // size is how many names the proxy makes the server remember.
-func (s *subscription) size() int { return max(len(s.names), len(s.sent)) }
+func (s *subscription) size() int { return max(len(s.names), len(s.holds)) }
 
 // update takes in what a request says about names. It returns those to look
 // at, and those no longer asked for by name.
 func (s *subscription) update(request *discoveryv3.DeltaDiscoveryRequest, first bool) (added, removed []string) {
-	held := request.GetInitialResourceVersions()
+	initial := request.GetInitialResourceVersions()
 	if !first {
-		held = nil // only a stream's first request for a type may carry it
+		initial = nil // only a stream's first request for a type may carry it
 	}
-	for name, version := range held {
-		s.sent[name], s.acked[name] = version, version
+	if asked := request.GetResourceNamesSubscribe(); len(s.names) == 0 && len(asked) > 1 {
+		s.names, s.holds = make(map[string]struct{}, len(asked)), grown(s.holds, len(asked))
+	}
+	for name, version := range initial {
+		s.send(name, version)
+		s.acknowledge(name, version)
 	}
 	for _, name := range request.GetResourceNamesSubscribe() {
 		if name == "*" {
@@ -84,7 +112,7 @@ func (s *subscription) update(request *discoveryv3.DeltaDiscoveryRequest, first 
 			continue
 		}
 		s.names[name] = struct{}{}
-		if _, ok := held[name]; !ok {
+		if _, ok := initial[name]; !ok {
 			s.force[name] = struct{}{}
 		}
 		added = append(added, name)
@@ -105,9 +133,9 @@ func (s *subscription) unsubscribe(names []string) (removed []string) {
 	for _, name := range names {
 		if name == "*" {
 			s.wildcard = false
-			for held := range s.sent {
-				if _, named := s.names[held]; !named {
-					s.forget(held)
+			for name := range s.holds {
+				if _, named := s.names[name]; !named {
+					s.forget(name)
 				}
 			}
 			continue
@@ -126,4 +154,12 @@ func (s *subscription) unsubscribe(names []string) (removed []string) {
 		s.forget(name)
 	}
 	return removed
+}
+
+// grown returns the map with room for n more, where it is empty.
+func grown(holds map[string]held, n int) map[string]held {
+	if len(holds) > 0 {
+		return holds
+	}
+	return make(map[string]held, n)
 }

@@ -92,7 +92,7 @@ func startSidecar(t *testing.T, snapshot *mesh.Snapshot) *sidecar {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := grpc.NewServer()
+	g := grpc.NewServer(xds.ServerOption())
 	s.server.Register(g)
 	t.Cleanup(g.Stop)
 	go func() { _ = g.Serve(listener) }()

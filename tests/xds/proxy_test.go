@@ -288,7 +288,7 @@ func serve(t *testing.T, server *xds.Server, socket string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := grpc.NewServer()
+	g := grpc.NewServer(xds.ServerOption())
 	server.Register(g)
 	t.Cleanup(g.Stop)
 	go func() { _ = g.Serve(listener) }()
