@@ -173,6 +173,7 @@ func podOf(pod *corev1.Pod) *mesh.Pod {
 		Key:      podKey(pod),
 		UID:      string(pod.UID),
 		Identity: mesh.Identity{Namespace: pod.Namespace, ServiceAccount: account},
+		Node:     pod.Spec.NodeName,
 		Meshed:   hasSidecar(pod),
 	}
 	if out.Meshed {

@@ -10,6 +10,8 @@ type Pod struct {
 	Key      PodKey
 	UID      string
 	Identity Identity
+	// Node is where it runs, empty before it does.
+	Node string
 	// Meshed is true when the pod has a sidecar; only then Workload is set.
 	Meshed   bool
 	Workload WorkloadKey

@@ -115,6 +115,11 @@ func (q request) attributes() Attributes {
 	if q.Kind.Kind == kindNamespace {
 		a.Namespace = q.Name // as for namespaces themselves
 	}
+	if q.Kind.Kind == kindNamespace && q.Edges {
+		// What follows a namespace's name is of a kind in it: so the API server
+		// reads the path, and a role that it goes by has to do here, too.
+		a = Attributes{Verb: "list", Version: q.Version, Resource: "edges", Namespace: q.Name}
+	}
 	return a
 }
 
@@ -123,23 +128,25 @@ func (h Handler) metrics(ctx context.Context, q request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := answers{request: q, snapshot: h.Snapshot(), now: h.Now()}
-	if a.snapshot == nil {
+	snapshot, now := h.Snapshot(), h.Now()
+	if snapshot == nil {
 		return nil, apierrors.NewServiceUnavailable("the operator has not seen the mesh yet; try again in a moment")
 	}
 	about := q.Namespace
 	if q.Kind.Kind == kindNamespace {
 		about = q.Name
 	}
-	if a.flows, err = h.Flows.Flows(ctx, about, q.Window, a.now); err != nil {
+	flows, err := h.Flows.Flows(ctx, about, q.Window, now)
+	if err != nil {
 		return nil, apierrors.NewServiceUnavailable("metrics come from Prometheus, which does not answer: " + err.Error())
 	}
+	a := answers{index: newIndex(q.Kind, snapshot, flows), request: q, now: now}
 	var items []*metricsv1alpha2.TrafficMetrics
 	for _, object := range objects {
 		items = append(items, a.of(object)...)
 	}
 	if q.Name != "" && !q.Edges && q.Kind.Kind != kindSplit {
-		return a.one(items[0]), nil
+		return items[0], nil
 	}
 	return a.list(&corev1.ObjectReference{Kind: q.Kind.Kind, Namespace: q.Namespace, Name: q.Name}, items), nil
 }

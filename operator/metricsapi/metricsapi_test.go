@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"net/http"
 	"net/http/httptest"
@@ -18,14 +17,14 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/google/go-cmp/cmp"
-	"github.com/prometheus/common/model"
 	metricsv1alpha1 "github.com/servicemeshinterface/smi-sdk-go/pkg/apis/metrics/v1alpha1"
 	metricsv1alpha2 "github.com/servicemeshinterface/smi-sdk-go/pkg/apis/metrics/v1alpha2"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"pgregory.net/rapid"
+	"k8s.io/apimachinery/pkg/util/sets"
+	apirequest "k8s.io/apiserver/pkg/endpoints/request"
 
 	"github.com/heddle-mesh/heddle/operator/mesh"
 )
@@ -53,6 +52,9 @@ var there = map[string][]mesh.ServiceKey{
 	"namespaces":    {{Name: "front"}, {Name: "shop"}},
 	"pods":          {{Namespace: "front", Name: "front-1"}, {Namespace: "shop", Name: "cart-1"}, {Namespace: "shop", Name: "cart-2"}, {Namespace: "shop", Name: "web-1"}},
 	"deployments":   {{Namespace: "shop", Name: "cart-v1"}, {Namespace: "shop", Name: "cart-v2"}, {Namespace: "shop", Name: "idle"}},
+	"nodes":         {{Name: "one"}, {Name: "two"}},
+	"replicasets":   {{Namespace: "shop", Name: "api-5d8f"}, {Namespace: "shop", Name: "api-77c4"}},
+	"jobs":          {{Namespace: "shop", Name: "import"}},
 	"services":      {{Namespace: "shop", Name: "cart"}, {Namespace: "shop", Name: "cart-v1"}},
 	"trafficsplits": {{Namespace: "shop", Name: "cart"}},
 }
@@ -84,7 +86,7 @@ func snapshot() *mesh.Snapshot {
 	s := &mesh.Snapshot{}
 	pod := func(namespace, name, ip, workload string, id mesh.Identity) {
 		p := &mesh.Pod{
-			Key: mesh.PodKey{Namespace: namespace, Name: name}, Identity: id, Meshed: true,
+			Key: mesh.PodKey{Namespace: namespace, Name: name}, Identity: id, Meshed: true, Node: "one",
 			Workload: mesh.WorkloadKey{Namespace: namespace, Kind: "Deployment", Name: workload},
 		}
 		s.Pods, s.PodsByIP = s.Pods.With(p.Key, p), s.PodsByIP.With(netip.MustParseAddr(ip), p)
@@ -175,6 +177,9 @@ func TestLists(t *testing.T) {
 		"edges of a caller":      {"/v1alpha2/namespaces/shop/pods/web-1/edges", []string{"Pod web-1 to Pod shop/cart-1: 90+0", "Pod web-1 to Pod shop/cart-2: 6+4"}},
 		"nothing to tell":        {"/v1alpha2/namespaces/shop/deployments/idle/edges", nil},
 		"services":               {"/v1alpha2/namespaces/shop/services", []string{"Service cart: 196+4", "Service cart-v1: 180+0"}},
+		"nodes":                  {"/v1alpha2/nodes", []string{"Node one: 196+4", "Node two: 0+0"}},
+		"edges of a node":        {"/v1alpha2/nodes/one/edges", []string{"Node one from Node /one: 196+4", "Node one to Node /one: 196+4"}},
+		"a job":                  {"/v1alpha2/namespaces/shop/jobs", []string{"Job import: 0+0"}},
 		"a split by its backend": {"/v1alpha2/namespaces/shop/trafficsplits/cart", []string{"TrafficSplit cart [cart cart-v1=90]: 180+0", "TrafficSplit cart [cart cart-v2=10]: 16+4"}},
 	}
 	for name, tc := range tests {
@@ -231,26 +236,52 @@ func TestOneObject(t *testing.T) {
 		t.Errorf("%d %+v", code, older)
 	}
 	var list metricsv1alpha1.TrafficMetricsList
-	if code := traffic().get(t, "/v1alpha1/namespaces/shop/deployments", &list); code != 200 || len(list.Items) != 3 {
-		t.Errorf("%d, %d items", code, len(list.Items))
+	if code := traffic().get(t, "/v1alpha1/namespaces/shop/deployments", &list); code != 200 || len(list.Items) != 3 || list.APIVersion != metricsv1alpha1.APIVersion {
+		t.Errorf("%d, %d items of %s", code, len(list.Items), list.APIVersion)
 	}
 }
 
-// A caller without an identity, and one that several workloads share.
-func TestSources(t *testing.T) {
+// v1alpha1's own types lack backends, its text does not.
+func TestSplitsInTheFirstVersion(t *testing.T) {
 	t.Parallel()
-	w := world{flows: []*Flow{flow("cart-1", "cart-v1", mesh.Identity{}, 1, 0), flow("cart-1", "cart-v1", cartID, 2, 0), flow("cart-1", "cart-v1", mesh.Identity{Namespace: "gone", ServiceAccount: "x"}, 3, 0)}}
 	var list metricsv1alpha2.TrafficMetricsList
-	w.get(t, "/v1alpha2/namespaces/shop/services/cart-v1/edges", &list)
-	want := []string{
-		"Service cart-v1 from Group /system:unauthenticated: 1+0", "Service cart-v1 from ServiceAccount gone/x: 3+0",
-		"Service cart-v1 from ServiceAccount shop/cart: 2+0", "Service cart-v1 to Deployment shop/cart-v1: 2+0",
+	traffic().get(t, "/v1alpha1/namespaces/shop/trafficsplits/cart", &list)
+	want := []string{"TrafficSplit cart [cart cart-v1=90]: 180+0", "TrafficSplit cart [cart cart-v2=10]: 16+4"}
+	if diff := cmp.Diff(want, said(list.Items)); diff != "" || list.Items[0].Edge.Side != metricsv1alpha2.Server {
+		t.Errorf("side %q (-want +got):\n%s", list.Items[0].Edge.Side, diff)
 	}
-	slices.Sort(want)
-	got := said(list.Items)
-	slices.Sort(got)
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
+}
+
+func TestSelectorIsTold(t *testing.T) {
+	t.Parallel()
+	var list struct{ Selector *metav1.LabelSelector }
+	traffic().get(t, "/v1alpha1/namespaces/shop/pods?labelSelector=app%3Dcart", &list)
+	if want := (&metav1.LabelSelector{MatchLabels: map[string]string{"app": "cart"}}); !cmp.Equal(want, list.Selector) {
+		t.Errorf("%v", list.Selector)
+	}
+}
+
+// Rights are asked for as the API server itself reads the path, or a role that
+// lets somebody through there would not do here.
+func TestRightsAreReadAsByTheAPIServer(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{
+		"namespaces", "namespaces/shop", "namespaces/shop/edges", "nodes/one", "nodes/one/edges", "pods", "namespaces/shop/pods", "namespaces/shop/pods/a", "namespaces/shop/pods/a/edges",
+	} {
+		q, ok := readPath(strings.Split("v1alpha2/"+path, "/"))
+		if !ok {
+			t.Errorf("%s is not read", path)
+			continue
+		}
+		factory := apirequest.RequestInfoFactory{APIPrefixes: sets.NewString("apis")}
+		theirs, err := factory.NewRequestInfo(httptest.NewRequestWithContext(t.Context(), http.MethodGet, Path+"/v1alpha2/"+path, http.NoBody))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := Attributes{Verb: theirs.Verb, Version: theirs.APIVersion, Resource: theirs.Resource, Subresource: theirs.Subresource, Namespace: theirs.Namespace, Name: theirs.Name}
+		if diff := cmp.Diff(want, q.attributes()); diff != "" {
+			t.Errorf("%s (-theirs +ours):\n%s", path, diff)
+		}
 	}
 }
 
@@ -262,7 +293,7 @@ func TestErrors(t *testing.T) {
 		code       int
 	}{
 		"an unknown kind":       {traffic(), "/v1alpha2/namespaces/shop/cronjobs", "there is nothing at", 404},
-		"nodes":                 {traffic(), "/v1alpha2/nodes", "there is nothing at", 404},
+		"nodes in a namespace":  {traffic(), "/v1alpha2/namespaces/shop/nodes", "there is nothing at", 404},
 		"an unknown version":    {traffic(), "/v1/pods", "there is nothing at", 404},
 		"too long a path":       {traffic(), "/v1alpha2/namespaces/shop/pods/a/b", "there is nothing at", 404},
 		"edges of a list":       {traffic(), "/v1alpha2/namespaces/shop/pods/edges/edges", `"edges" not found`, 404},
@@ -329,55 +360,4 @@ func FuzzPath(f *testing.F) {
 			t.Error(err)
 		}
 	})
-}
-
-func TestQueries(t *testing.T) {
-	t.Parallel()
-	all, shop := queries("", time.Minute), queries(`sh"op`, time.Minute)
-	if want := `sum by (destination_namespace, destination_kind, destination_name, pod, source_identity) ((((last_over_time({__name__=~"(envoy_)?heddle_request_total"}[60000ms]) - {__name__=~"(envoy_)?heddle_request_total"} offset 60000ms) >= 0) or last_over_time({__name__=~"(envoy_)?heddle_request_total"}[60000ms])))`; all[0] != want {
-		t.Errorf("requests of all:\n%s\nwant\n%s", all[0], want)
-	}
-	for _, want := range []string{`destination_namespace="sh\"op"`, `destination_namespace!="sh\"op",source_identity=~"spiffe://[^/]+/ns/sh\"op/sa/.*"`} {
-		if !strings.Contains(shop[2], want) {
-			t.Errorf("buckets lack %s:\n%s", want, shop[2])
-		}
-	}
-}
-
-// Quantiles are within the buckets, in order, and those of nothing are 0.
-func TestQuantiles(t *testing.T) {
-	t.Parallel()
-	rapid.Check(t, func(t *rapid.T) {
-		var s sum
-		s.buckets = map[float64]float64{}
-		count := 0.0
-		for _, limit := range []float64{1, 5, 10, 100, math.Inf(1)} {
-			count += float64(rapid.IntRange(0, 50).Draw(t, "requests"))
-			s.buckets[limit] = count
-		}
-		before := 0.0
-		for _, q := range []float64{0.5, 0.9, 0.99} {
-			got := s.quantile(q)
-			if got < before || got > 100 || math.IsNaN(got) || count == 0 && got != 0 {
-				t.Fatalf("quantile %g of %v is %g after %g", q, s.buckets, got, before)
-			}
-			before = got
-		}
-	})
-}
-
-func TestGather(t *testing.T) {
-	t.Parallel()
-	sample := func(value float64, le string) *model.Sample {
-		m := model.Metric{"destination_namespace": "shop", "destination_kind": "Deployment", "destination_name": "cart", "pod": "cart-1", "source_identity": "spiffe://cluster.local/ns/front/sa/web"}
-		if le != "" {
-			m["le"] = model.LabelValue(le)
-		}
-		return &model.Sample{Metric: m, Value: model.SampleValue(value)}
-	}
-	got := gather(model.Vector{sample(3, "")}, model.Vector{sample(math.NaN(), "")}, model.Vector{sample(2, "10"), sample(3, "+Inf"), sample(1, "x")})
-	if len(got) != 1 || got[0].Source != (mesh.Identity{Namespace: "front", ServiceAccount: "web"}) || got[0].Requests != 3 || got[0].Failures != 0 ||
-		!maps.Equal(got[0].Buckets, map[float64]float64{10: 2, math.Inf(1): 3}) {
-		t.Errorf("%+v", got[0])
-	}
 }

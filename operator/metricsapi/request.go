@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
@@ -32,22 +33,26 @@ type kind struct {
 }
 
 const (
-	kindNamespace = "Namespace"
-	kindPod       = "Pod"
-	kindService   = "Service"
-	kindSplit     = "TrafficSplit"
+	kindNamespace  = "Namespace"
+	kindNode       = "Node"
+	kindPod        = "Pod"
+	kindService    = "Service"
+	kindDeployment = "Deployment"
+	kindReplicaSet = "ReplicaSet"
+	kindSplit      = "TrafficSplit"
 )
 
-// kinds are all that the specification lists but nodes, which no sidecar knows.
+// kinds are all that the specification lists.
 var kinds = []kind{
 	{kindNamespace, "namespaces", gvr("", "v1", "namespaces"), false},
+	{kindNode, "nodes", gvr("", "v1", "nodes"), false},
 	{kindPod, "pods", gvr("", "v1", "pods"), true},
 	{kindService, "services", gvr("", "v1", "services"), true},
 	{"ReplicationController", "replicationcontrollers", gvr("", "v1", "replicationcontrollers"), true},
-	{"Deployment", "deployments", gvr("apps", "v1", "deployments"), true},
+	{kindDeployment, "deployments", gvr("apps", "v1", "deployments"), true},
 	{"StatefulSet", "statefulsets", gvr("apps", "v1", "statefulsets"), true},
 	{"DaemonSet", "daemonsets", gvr("apps", "v1", "daemonsets"), true},
-	{"ReplicaSet", "replicasets", gvr("apps", "v1", "replicasets"), true},
+	{kindReplicaSet, "replicasets", gvr("apps", "v1", "replicasets"), true},
 	{"Job", "jobs", gvr("batch", "v1", "jobs"), true},
 	{kindSplit, "trafficsplits", gvr("split.smi-spec.io", "v1alpha4", "trafficsplits"), true},
 }
@@ -76,6 +81,8 @@ type request struct {
 
 	Window   time.Duration
 	Selector labels.Selector
+	// Written is the same as it is told in an answer, nil for none.
+	Written *metav1.LabelSelector
 }
 
 // readPath reads the parts of a path after the group. It returns false for what
@@ -126,5 +133,7 @@ func (r *request) readQuery(query url.Values) error {
 		return fmt.Errorf("labelSelector: %w", err)
 	}
 	r.Selector = selector
+	// What can't be told again, such as a > 1, still selects.
+	r.Written, _ = metav1.ParseToLabelSelector(text)
 	return nil
 }
