@@ -26,12 +26,13 @@ const (
 // Verdict is what a look at the metrics came to. The zero value is NoData.
 type Verdict int
 
-// The verdicts. NoData and Error hold a release where it is.
+// The verdicts. All but Pass and Fail hold a release where it is.
 const (
 	NoData Verdict = iota
 	Pass
 	Fail
 	Error
+	Inconclusive // there is data, but not enough to tell
 )
 
 // Plan is what the user asks for, complete and checked.
@@ -55,6 +56,7 @@ type State struct {
 	Failures  int
 	EnteredAt time.Time // of the phase or the step
 	CheckedAt time.Time // of the last check
+	Evidence  Evidence  // where candidates are compared with the primary
 	Message   string
 }
 
@@ -81,9 +83,11 @@ const (
 // leaves everything where it stands.
 type Observation struct {
 	Target, Primary Workload
-	Verdict         Verdict // only looked at when Due
-	Summary         string  // the verdict in words
-	Routing         Routing // of the State's weight
+	Verdict         Verdict   // only looked at when Due
+	Summary         string    // the verdict in words
+	Final           bool      // a Fail ends the release, whatever the threshold
+	Evidence        *Evidence // what the verdict was read from; nil keeps the State's
+	Routing         Routing   // of the State's weight
 }
 
 // Action is something that must hold, never a difference: applying one twice

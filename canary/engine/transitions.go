@@ -114,7 +114,7 @@ func begin(_ Plan, s State, o Observation, now time.Time) (State, string) {
 
 func release(reason, message string) func(Plan, State, Observation, time.Time) (State, string) {
 	return func(_ Plan, s State, o Observation, now time.Time) (State, string) {
-		s.Revision, s.Step, s.Weight, s.Failures = o.Target.Revision, 0, 0, 0
+		s.Revision, s.Step, s.Weight, s.Failures, s.Evidence = o.Target.Revision, 0, 0, 0, Evidence{}
 		return s.enter(Progressing, now, "%s", message), reason
 	}
 }
@@ -127,7 +127,10 @@ func fail(p Plan, s State, o Observation, now time.Time) (State, string) {
 	if s.Failures < p.Threshold {
 		s.Failures++
 	}
-	s.CheckedAt = now
+	if o.Final && o.Verdict == Fail {
+		s.Failures = max(s.Failures, p.Threshold)
+	}
+	s = s.checked(o, now)
 	if s.Failures >= p.Threshold {
 		s.Weight = 0
 		return s.enter(RollingBack, now, "%s", summary), "RollingBack"
@@ -136,10 +139,19 @@ func fail(p Plan, s State, o Observation, now time.Time) (State, string) {
 	return s, "CheckFailed"
 }
 
-func hold(_ Plan, s State, o Observation, now time.Time) (State, string) {
+// checked is the state after a look at the metrics.
+func (s State) checked(o Observation, now time.Time) State {
 	s.CheckedAt = now
+	if o.Evidence != nil {
+		s.Evidence = *o.Evidence
+	}
+	return s
+}
+
+func hold(_ Plan, s State, o Observation, now time.Time) (State, string) {
+	s = s.checked(o, now)
 	reason := ""
-	if s.Message != o.Summary {
+	if s.Message != o.Summary && o.Verdict != Inconclusive {
 		reason = "NoMetricData"
 	}
 	s.Message = o.Summary
@@ -147,7 +159,13 @@ func hold(_ Plan, s State, o Observation, now time.Time) (State, string) {
 }
 
 // advance goes to the next step, or promotes after the last.
-func advance(p Plan, s State, _ Observation, now time.Time) (State, string) {
+func advance(p Plan, s State, o Observation, now time.Time) (State, string) {
+	if s.Step == 0 {
+		s.Evidence = Evidence{CountedAt: now}
+	} else {
+		s = s.checked(o, now)
+		s.Evidence = s.Evidence.forStep()
+	}
 	if p.SkipAnalysis || s.Step >= len(p.Steps) {
 		s.Step = max(s.Step, len(p.Steps))
 		return s.enter(Promoting, now, "copying the candidate onto the primary"), "Promoting"
