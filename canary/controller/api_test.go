@@ -50,14 +50,27 @@ func TestAPIServerJudgesSpecs(t *testing.T) {
 		change  func(*heddlev1alpha1.CanarySpec)
 		wantErr string
 	}{
-		"takes the least":             {func(*heddlev1alpha1.CanarySpec) {}, ""},
-		"refuses falling weights":     {func(s *heddlev1alpha1.CanarySpec) { s.Analysis.StepWeights = []int32{50, 20} }, "must rise"},
-		"refuses a latency below 0":   {func(s *heddlev1alpha1.CanarySpec) { s.Analysis.Latency.Duration = -1 }, "above zero"},
-		"refuses a weight twice":      {func(s *heddlev1alpha1.CanarySpec) { s.Analysis.StepWeights = []int32{20, 20} }, "must rise"},
-		"refuses a weight above 100":  {func(s *heddlev1alpha1.CanarySpec) { s.Analysis.StepWeights = []int32{101} }, "100"},
-		"refuses a negative weight":   {func(s *heddlev1alpha1.CanarySpec) { s.Analysis.StepWeights = []int32{-1} }, "stepWeights"},
-		"refuses a missing port":      {func(s *heddlev1alpha1.CanarySpec) { s.Service.Port = 0 }, "port"},
-		"refuses a missing target":    {func(s *heddlev1alpha1.CanarySpec) { s.TargetRef.Name = "" }, "targetRef.name"},
+		"takes the least":            {func(*heddlev1alpha1.CanarySpec) {}, ""},
+		"refuses falling weights":    {func(s *heddlev1alpha1.CanarySpec) { s.Analysis.StepWeights = []int32{50, 20} }, "must rise"},
+		"refuses a latency below 0":  {func(s *heddlev1alpha1.CanarySpec) { s.Analysis.Latency.Duration = -1 }, "above zero"},
+		"refuses a weight twice":     {func(s *heddlev1alpha1.CanarySpec) { s.Analysis.StepWeights = []int32{20, 20} }, "must rise"},
+		"refuses a weight above 100": {func(s *heddlev1alpha1.CanarySpec) { s.Analysis.StepWeights = []int32{101} }, "100"},
+		"refuses a negative weight":  {func(s *heddlev1alpha1.CanarySpec) { s.Analysis.StepWeights = []int32{-1} }, "stepWeights"},
+		"refuses a missing port":     {func(s *heddlev1alpha1.CanarySpec) { s.Service.Port = 0 }, "port"},
+		"refuses a missing target":   {func(s *heddlev1alpha1.CanarySpec) { s.TargetRef.Name = "" }, "targetRef.name"},
+		"takes a comparison": {func(s *heddlev1alpha1.CanarySpec) {
+			s.Analysis.Comparison = &heddlev1alpha1.CanaryComparison{Alpha: "1%", ErrorIncrease: "0.25%"}
+		}, ""},
+		"refuses a comparison with nothing": {func(s *heddlev1alpha1.CanarySpec) {
+			s.Analysis.Comparison = &heddlev1alpha1.CanaryComparison{Alpha: "0.0%"}
+		}, "above 0%"},
+		"refuses a comparison with all": {func(s *heddlev1alpha1.CanarySpec) {
+			s.Analysis.Comparison = &heddlev1alpha1.CanaryComparison{ErrorIncrease: "100%"}
+		}, "errorIncrease"},
+		"refuses a comparison beside limits": {func(s *heddlev1alpha1.CanarySpec) {
+			rate := int32(95)
+			s.Analysis.SuccessRate, s.Analysis.Comparison = &rate, &heddlev1alpha1.CanaryComparison{}
+		}, "leave out either"},
 		"refuses another target kind": {func(s *heddlev1alpha1.CanarySpec) { s.TargetRef.Kind = "StatefulSet" }, "kind"},
 	}
 	for name, tc := range tests {

@@ -34,8 +34,13 @@ import (
 	splitv1alpha4 "github.com/heddle-mesh/heddle/crds/smi/split/v1alpha4"
 )
 
-// Measurer measures a Deployment's requests in the window before now.
+// unreadable is said while Prometheus doesn't answer.
+const unreadable = "metrics could not be read: is Prometheus reachable?"
+
+// Measurer measures requests: a Deployment's in the window before now, or those
+// of candidate and primary since the evidence was last added to.
 type Measurer interface {
+	Look(ctx context.Context, of metrics.Pair, e engine.Evidence, now time.Time) (analysis.Look, error)
 	Measure(ctx context.Context, namespace, deployment string, window time.Duration, now time.Time) (analysis.Sample, error)
 }
 
@@ -196,10 +201,15 @@ func (r *Reconciler) observe(ctx context.Context, canary *heddlev1alpha1.Canary,
 	if !engine.Due(plan, state, now) {
 		return o, nil
 	}
+	if canary.Spec.Analysis.Comparison != nil {
+		c := r.compare(ctx, canary, plan, state, now)
+		c.Target, c.Primary, c.Routing = o.Target, o.Primary, o.Routing
+		return c, nil
+	}
 	sample, err := r.Source.Measure(ctx, canary.Namespace, pair.Target.Name, plan.Interval, now)
 	if err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "metrics could not be read")
-		o.Verdict, o.Summary = engine.Error, "metrics could not be read: is Prometheus reachable?"
+		o.Verdict, o.Summary = engine.Error, unreadable
 		return o, nil
 	}
 	o.Verdict, o.Summary = analysis.Judge(limitsOf(canary), sample)

@@ -65,7 +65,7 @@ func stateOf(c *heddlev1alpha1.Canary) engine.State {
 	return engine.State{
 		Phase: engine.Phase(s.Phase), Revision: s.Revision, Promoted: s.PromotedRevision,
 		Step: int(s.Step), Weight: int(s.Weight), Failures: int(s.Failures),
-		EnteredAt: s.EnteredAt.Time, CheckedAt: s.CheckedAt.Time, Message: s.Message,
+		EnteredAt: s.EnteredAt.Time, CheckedAt: s.CheckedAt.Time, Message: s.Message, Evidence: evidenceOf(s.Evidence),
 	}
 }
 
@@ -75,6 +75,10 @@ func into(c *heddlev1alpha1.Canary, s engine.State) {
 	c.Status.Step, c.Status.Weight, c.Status.Failures = int32(s.Step), int32(s.Weight), int32(s.Failures) //nolint:gosec // small by the schema
 	c.Status.EnteredAt, c.Status.CheckedAt = metav1.NewTime(s.EnteredAt), metav1.NewTime(s.CheckedAt)
 	c.Status.Message, c.Status.ObservedGeneration = s.Message, c.Generation
+	c.Status.Evidence = nil
+	if c.Spec.Analysis.Comparison != nil && !s.Evidence.CountedAt.IsZero() {
+		c.Status.Evidence = toEvidence(s.Evidence)
+	}
 }
 
 // condition sets one and says whether it is new in value, reason or message.

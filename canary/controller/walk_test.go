@@ -19,6 +19,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/heddle-mesh/heddle/canary/analysis"
+	"github.com/heddle-mesh/heddle/canary/engine"
+	"github.com/heddle-mesh/heddle/canary/metrics"
 	heddlev1alpha1 "github.com/heddle-mesh/heddle/crds/heddle/v1alpha1"
 	splitv1alpha4 "github.com/heddle-mesh/heddle/crds/smi/split/v1alpha4"
 )
@@ -29,6 +31,7 @@ type world struct {
 	client client.Client
 	now    time.Time
 	sample analysis.Sample
+	look   analysis.Look
 	broken error
 	stuck  bool // the primary never gets ready
 	events []string
@@ -37,6 +40,10 @@ type world struct {
 
 func (w *world) Measure(context.Context, string, string, time.Duration, time.Time) (analysis.Sample, error) {
 	return w.sample, w.broken
+}
+
+func (w *world) Look(context.Context, metrics.Pair, engine.Evidence, time.Time) (analysis.Look, error) {
+	return w.look, w.broken
 }
 
 func (w *world) Eventf(_, _ runtime.Object, _, reason, _, _ string, _ ...any) {

@@ -42,7 +42,7 @@ var transitions = []transition{
 		return !now.Before(s.EnteredAt.Add(p.Deadline))
 	}, take: func(p Plan, s State, _ Observation, now time.Time) (State, string) {
 		s.Weight = 0
-		return s.enter(RollingBack, now, "no progress within %s", p.Deadline), "DeadlineExceeded"
+		return s.enter(RollingBack, now, "no progress within %s: %s", p.Deadline, s.Message), "DeadlineExceeded"
 	}},
 	{from: from(Progressing), warning: true, when: failing, take: fail},
 	{from: from(Progressing), when: candidateReady, take: advance},

@@ -61,17 +61,25 @@ func (p *Prometheus) Measure(ctx context.Context, namespace, deployment string, 
 	return sample, nil
 }
 
-func (p *Prometheus) ask(ctx context.Context, query string, now time.Time) (float64, error) {
+func (p *Prometheus) vector(ctx context.Context, query string, now time.Time) (model.Vector, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	value, _, _, err := p.api.Query(ctx, query, now)
 	if err != nil {
-		return 0, err //nolint:wrapcheck // the caller says which query
+		return nil, err //nolint:wrapcheck // the caller says which query
 	}
 	vector, ok := value.(model.Vector)
+	if !ok {
+		return nil, fmt.Errorf("got a %T, not a vector", value)
+	}
+	return vector, nil
+}
+
+func (p *Prometheus) ask(ctx context.Context, query string, now time.Time) (float64, error) {
+	vector, err := p.vector(ctx, query, now)
 	switch {
-	case !ok:
-		return 0, fmt.Errorf("got a %T, not a vector", value)
+	case err != nil:
+		return 0, err
 	case len(vector) == 0:
 		return math.NaN(), nil
 	case len(vector) > 1:
@@ -79,6 +87,9 @@ func (p *Prometheus) ask(ctx context.Context, query string, now time.Time) (floa
 	}
 	return float64(vector[0].Value), nil
 }
+
+// grpcErrors are gRPC's errors of the server.
+const grpcErrors = "2|4|12|13|14|15"
 
 // queries are about one workload and window.
 type queries struct {
@@ -94,7 +105,11 @@ func newQueries(namespace, deployment string, window time.Duration) queries {
 
 // increase is the growth of a metric's series that have the labels.
 func (q queries) increase(metric, labels string) string {
-	return `increase({__name__=~"(envoy_)?heddle_` + metric + `",` + q.labels + labels + "}" + q.window + ")"
+	return "increase(" + q.series(metric, labels) + q.window + ")"
+}
+
+func (q queries) series(metric, labels string) string {
+	return `{__name__=~"(envoy_)?heddle_` + metric + `",` + q.labels + labels + "}"
 }
 
 func (q queries) requests() string { return "sum(" + q.increase("request_total", "") + ")" }
@@ -103,11 +118,13 @@ func (q queries) requests() string { return "sum(" + q.increase("request_total",
 // DeadlineExceeded, Unimplemented, Internal, Unavailable and DataLoss.
 func (q queries) bad() string {
 	return "(sum(" + q.increase("request_total", `,response_code=~"5.."`) + ") or vector(0)) + (sum(" +
-		q.increase("request_total", `,response_code!~"5..",grpc_status=~"2|4|12|13|14|15"`) + ") or vector(0))"
+		q.increase("request_total", `,response_code!~"5..",grpc_status=~"`+grpcErrors+`"`) + ") or vector(0))"
 }
 
-func (q queries) latency() string {
-	return "histogram_quantile(0.99, sum by (le) (" + q.increase("request_duration_ms_bucket", "") + "))"
+func (q queries) latency() string { return "histogram_quantile(0.99, " + q.durations() + ")" }
+
+func (q queries) durations() string {
+	return "sum by (le) (" + q.increase("request_duration_ms_bucket", "") + ")"
 }
 
 // quote makes a string literal of PromQL.

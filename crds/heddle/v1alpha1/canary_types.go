@@ -119,7 +119,41 @@ type CanaryService struct {
 	AppProtocol string `json:"appProtocol,omitempty"`
 }
 
+// Percentage is a share of requests, such as 0.5%.
+//
+// +kubebuilder:validation:MaxLength=8
+// +kubebuilder:validation:Pattern=`^[0-9]{1,2}([.][0-9]{1,4})?%$`
+// +kubebuilder:validation:XValidation:rule="self.matches('[1-9]')",message="must be above 0%"
+type Percentage string
+
+// CanaryComparison judges a candidate by the primary that serves at the same
+// time: a trouble that both have is none of the candidate's. It looks at every
+// interval, and the limits on mistakes hold however many looks there are.
+type CanaryComparison struct {
+	// Alpha is how likely it may be that a candidate is rolled back although it
+	// is no worse than it may be, and, step by step, that it gets more traffic
+	// although it is; 5% by default.
+	// +optional
+	// +kubebuilder:default="5%"
+	Alpha Percentage `json:"alpha,omitempty"`
+	// ErrorIncrease is the least harm that matters: a candidate fails when
+	// certainly its share of failed requests is larger than the primary's by
+	// more than this. It gets more traffic when certainly less than this is
+	// added to the share of failed requests of all clients together; 1% by
+	// default.
+	// +optional
+	// +kubebuilder:default="1%"
+	ErrorIncrease Percentage `json:"errorIncrease,omitempty"`
+	// SlowIncrease is the same for the share of requests that take longer than
+	// 99 % of the primary's did in the hour before; 5% by default.
+	// +optional
+	// +kubebuilder:default="5%"
+	SlowIncrease Percentage `json:"slowIncrease,omitempty"`
+}
+
 // CanaryAnalysis says how traffic moves to a candidate.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.comparison) || (self.successRate == 99 && self.latency == '500ms' && self.minRequests == 1)",message="successRate, latency and minRequests are fixed limits, which comparison takes the place of; leave out either"
 type CanaryAnalysis struct {
 	// Interval between two looks at the metrics, and the window they are taken
 	// over; 60s by default.
@@ -165,6 +199,11 @@ type CanaryAnalysis struct {
 	// +kubebuilder:default=1
 	// +kubebuilder:validation:Minimum=1
 	MinRequests int32 `json:"minRequests,omitempty"`
+	// Comparison judges a candidate by the primary instead of by the fixed
+	// limits successRate, latency and minRequests. With it, threshold is about
+	// pods that are not ready: a failed comparison is final.
+	// +optional
+	Comparison *CanaryComparison `json:"comparison,omitempty"`
 }
 
 // CanaryStatus is all that the controller remembers.
@@ -196,6 +235,10 @@ type CanaryStatus struct {
 	// CheckedAt is when metrics were last judged.
 	// +optional
 	CheckedAt metav1.Time `json:"checkedAt,omitempty,omitzero"`
+	// Evidence is what comparing with the primary has brought to light in this
+	// release.
+	// +optional
+	Evidence *CanaryEvidence `json:"evidence,omitempty"`
 	// ObservedGeneration is the generation of the spec that this is about.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
@@ -205,6 +248,54 @@ type CanaryStatus struct {
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=8
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// CanaryEvidence are the numbers that a comparison goes by.
+type CanaryEvidence struct {
+	// CountedAt is up to when requests were counted.
+	// +optional
+	CountedAt metav1.Time `json:"countedAt,omitempty,omitzero"`
+	// Canary counts the candidate's requests.
+	// +optional
+	Canary CanaryCounts `json:"canary,omitempty,omitzero"`
+	// Primary counts the primary's requests meanwhile.
+	// +optional
+	Primary CanaryCounts `json:"primary,omitempty,omitzero"`
+	// Errors is what failed requests prove.
+	// +optional
+	Errors CanaryProof `json:"errors,omitempty,omitzero"`
+	// Slow is what slow requests prove.
+	// +optional
+	Slow CanaryProof `json:"slow,omitempty,omitzero"`
+}
+
+// CanaryCounts are numbers of requests.
+type CanaryCounts struct {
+	// Requests that were answered.
+	// +optional
+	Requests int64 `json:"requests"`
+	// Errors are requests that failed.
+	// +optional
+	Errors int64 `json:"errors"`
+	// Slow are requests that took long.
+	// +optional
+	Slow int64 `json:"slow"`
+}
+
+// CanaryProof holds natural logarithms, in millionths, of what stakes of 1
+// have become that were bet on the outcomes of requests. Above the logarithm of
+// 1/alpha their mean is a proof.
+type CanaryProof struct {
+	// Worse was bet on the candidate being worse than it may be.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=16
+	Worse []int64 `json:"worse,omitempty"`
+	// Safe was bet on more traffic doing no harm, in this step.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=16
+	Safe []int64 `json:"safe,omitempty"`
 }
 
 // CanaryList is a list of Canaries.
