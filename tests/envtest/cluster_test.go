@@ -20,6 +20,10 @@ package envtest_test
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
@@ -38,6 +42,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/cert"
+	"k8s.io/client-go/util/keyutil"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -68,6 +74,8 @@ type cluster struct {
 	// kubeconfig and auditLog are files, cache is where kubectl keeps what it
 	// knows of the API server.
 	kubeconfig, auditLog, cache string
+	// dir holds what the API server itself is given.
+	dir string
 	// applied and complaints are what the installation printed.
 	applied, complaints string
 }
@@ -131,7 +139,7 @@ func withCluster(tests func() int) (code int, err error) {
 	}
 	shared = &cluster{
 		config: config, kubectl: environment.ControlPlane.KubectlPath,
-		kubeconfig: kubeconfig, auditLog: auditLog, cache: filepath.Join(dir, "before"),
+		kubeconfig: kubeconfig, auditLog: auditLog, dir: dir, cache: filepath.Join(dir, "before"),
 	}
 	if err := shared.install(context.Background()); err != nil {
 		return 0, err
@@ -151,21 +159,55 @@ rules:
 `
 
 // configure brings the API server near to a cluster's: service accounts count,
-// owner references are checked, and webhooks are called at the endpoints of
-// their Service, since nothing here routes cluster IPs.
+// owner references are checked, API groups may be answered elsewhere, and webhooks
+// are called at the endpoints of their Service, since nothing here routes cluster
+// IPs.
 func configure(environment *envtest.Environment, dir string) (auditLog string, err error) {
 	policy := filepath.Join(dir, "audit.yaml")
 	if err := os.WriteFile(policy, []byte(auditPolicy), 0o600); err != nil {
 		return "", err
 	}
 	auditLog = filepath.Join(dir, "audit.log")
+	certFile, keyFile, err := frontProxy(dir)
+	if err != nil {
+		return "", err
+	}
 	environment.ControlPlane.GetAPIServer().Configure().
 		Disable("disable-admission-plugins").
 		Set("enable-admission-plugins", "OwnerReferencesPermissionEnforcement").
 		Set("enable-aggregator-routing", "true").
+		Set("requestheader-client-ca-file", certFile).
+		Set("proxy-client-cert-file", certFile).
+		Set("proxy-client-key-file", keyFile).
+		Set("requestheader-allowed-names", frontProxyName).
+		Set("requestheader-username-headers", "X-Remote-User").
+		Set("requestheader-group-headers", "X-Remote-Group").
+		Set("requestheader-extra-headers-prefix", "X-Remote-Extra-").
 		Set("audit-policy-file", policy).
 		Set("audit-log-path", auditLog)
 	return auditLog, nil
+}
+
+const frontProxyName = "front-proxy-client"
+
+// frontProxy makes what the API server shows when it passes requests on: a
+// certificate that is its own authority.
+func frontProxy(dir string) (certFile, keyFile string, err error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return "", "", err
+	}
+	signed, err := cert.NewSelfSignedCACert(cert.Config{CommonName: frontProxyName}, key)
+	if err != nil {
+		return "", "", err
+	}
+	keyPEM, err := keyutil.MarshalPrivateKeyToPEM(key)
+	if err != nil {
+		return "", "", err
+	}
+	certFile, keyFile = filepath.Join(dir, "front-proxy.crt"), filepath.Join(dir, "front-proxy.key")
+	certPEM := pem.EncodeToMemory(&pem.Block{Type: cert.CertificateBlockType, Bytes: signed.Raw})
+	return certFile, keyFile, errors.Join(os.WriteFile(certFile, certPEM, 0o600), os.WriteFile(keyFile, keyPEM, 0o600))
 }
 
 func (c *cluster) install(ctx context.Context) error {

@@ -37,8 +37,9 @@ type operator struct {
 	binary  string
 	ended   chan error
 	log     string
-	// xds is the address of its xDS server.
-	xds string
+	// xds is the address of its xDS server, webhook the port of the other.
+	xds     string
+	webhook int
 }
 
 // The program does what it is for on the rights it is installed with, and
@@ -75,6 +76,7 @@ func TestOperator(t *testing.T) {
 		t.Run("meshed pods wait", func(t *testing.T) { testFailsClosed(t, c) })
 		t.Run("nobody waits to write", func(t *testing.T) { testNothingIsJudged(t, c) })
 	})
+	t.Run("traffic metrics", func(t *testing.T) { testTrafficMetrics(t, c, o.binary) })
 }
 
 func startOperator(t *testing.T, c *cluster) *operator {
@@ -86,9 +88,9 @@ func startOperator(t *testing.T, c *cluster) *operator {
 	return startReplica(t, c, binary, 0)
 }
 
-// startReplica starts the replica of that number. The API server calls the
-// webhook of the first.
-func startReplica(t *testing.T, c *cluster, binary string, number int) *operator {
+// startReplica starts the replica of that number, with further flags. The API
+// server calls the webhook of the first.
+func startReplica(t *testing.T, c *cluster, binary string, number int, flags ...string) *operator {
 	t.Helper()
 	dir, name := t.TempDir(), heddlev1alpha1.OperatorName+"-"+strconv.Itoa(number)
 	host, ports := address(t), freePorts(t, 3)
@@ -103,12 +105,13 @@ func startReplica(t *testing.T, c *cluster, binary string, number int) *operator
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := &operator{cluster: c, binary: binary, log: log.Name(), xds: loopback(ports[1]), ended: make(chan error, 1)}
+	o := &operator{cluster: c, binary: binary, log: log.Name(), xds: loopback(ports[1]), webhook: ports[0], ended: make(chan error, 1)}
 	health := loopback(ports[2])
-	o.process = exec.CommandContext(context.WithoutCancel(t.Context()), binary, //nolint:gosec // built above
-		"--init-image=heddle-init:test", "--proxy-image=envoy:test", "--webhook-port="+strconv.Itoa(ports[0]), "--token-file="+tokenFile,
-		"--xds-address=:"+strconv.Itoa(ports[1]), "--health-address="+health, "--metrics-address=127.0.0.1:0", "--debug-address=127.0.0.1:0",
-		"--prometheus-url=http://"+loopback(1))
+	o.process = exec.CommandContext(context.WithoutCancel(t.Context()), binary, append([]string{ //nolint:gosec // built above
+		"--init-image=heddle-init:test", "--proxy-image=envoy:test", "--webhook-port=" + strconv.Itoa(ports[0]), "--token-file=" + tokenFile,
+		"--xds-address=:" + strconv.Itoa(ports[1]), "--health-address=" + health, "--metrics-address=127.0.0.1:0", "--debug-address=127.0.0.1:0",
+		"--prometheus-url=http://" + loopback(1),
+	}, flags...)...)
 	o.process.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig, "POD_NAMESPACE="+heddlev1alpha1.SystemNamespace, "POD_NAME="+name)
 	o.process.Stdout, o.process.Stderr = log, log
 	if err := o.process.Start(); err != nil {

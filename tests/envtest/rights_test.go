@@ -99,8 +99,12 @@ func (c *cluster) granted(t *testing.T) map[right]bool {
 	if err := c.client.Get(t.Context(), key, &own); err != nil {
 		t.Fatal(err)
 	}
+	return rightsOf(slices.Concat(everywhere.Rules, own.Rules))
+}
+
+func rightsOf(rules []rbacv1.PolicyRule) map[right]bool {
 	out := map[right]bool{}
-	for _, rule := range slices.Concat(everywhere.Rules, own.Rules) {
+	for _, rule := range rules {
 		for _, group := range rule.APIGroups {
 			for _, resource := range rule.Resources {
 				for _, verb := range rule.Verbs {
@@ -112,9 +116,10 @@ func (c *cluster) granted(t *testing.T) map[right]bool {
 	return out
 }
 
-// testRightsInUse reads in the API server's own log that the operator was
-// refused nothing, and holds that against what it is granted.
-func testRightsInUse(t *testing.T, c *cluster) {
+// inUse reads in the API server's own log what the operator has used, and that it
+// was refused nothing.
+func (c *cluster) inUse(t *testing.T) map[right]bool {
+	t.Helper()
 	used, refused := map[right]bool{}, map[string]bool{}
 	for _, r := range c.requests(t) {
 		used[newRight(r.Verb, r.ObjectRef.APIGroup, r.ObjectRef.Resource, r.ObjectRef.Subresource)] = true
@@ -125,6 +130,12 @@ func testRightsInUse(t *testing.T, c *cluster) {
 	for _, r := range slices.Sorted(maps.Keys(refused)) {
 		t.Errorf("refused: %s", r)
 	}
+	return used
+}
+
+// testRightsInUse holds what the operator has used against what it is granted.
+func testRightsInUse(t *testing.T, c *cluster) {
+	used := c.inUse(t)
 	for r := range c.granted(t) {
 		if _, known := unexercised[r]; !known && !used[r] {
 			t.Errorf("the operator never makes use of its right to %s %s", r.verb, r.resource)
