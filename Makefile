@@ -19,6 +19,8 @@ FUZZTIME   ?= 20s
 PARTS      ?=
 SIZES      ?= 100x100
 CALLS      ?= 0
+LONG       ?= 60m
+RATE       ?= 20
 
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS    := -s -w -X main.version=$(VERSION)
@@ -115,6 +117,16 @@ fuzz: ## Run every fuzz target for FUZZTIME
 bench: ## The control plane beside the floor (SIZES=100x100,1000x1000 CALLS=10 for ten calls each)
 	@go run ./tests/lab envtest-assets >/dev/null
 	@go run ./tests/bench -sizes "$(SIZES)" -calls $(CALLS) $(if $(REPORT),-json "$(REPORT)")
+
+.PHONY: bench-endure
+bench-endure: ## Clients that don't read, drop, or come back at once: who pays, what is left
+	@go run ./tests/lab envtest-assets >/dev/null
+	@go run ./tests/bench endure -sizes "$(SIZES)" -calls $(CALLS) $(if $(REPORT),-json "$(REPORT)")
+
+.PHONY: soak
+soak: ## Pods come and go for LONG=60m at RATE=20 a second; fails if the operator grows
+	@go run ./tests/lab envtest-assets >/dev/null
+	@go run ./tests/bench soak -for $(LONG) -rate $(RATE) -sizes "$(SIZES)" -calls $(CALLS) $(if $(REPORT),-json "$(REPORT)")
 
 .PHONY: bench-compare
 bench-compare: ## The same beside another revision's operator (BASE=main SIZES=1000x1000)

@@ -55,7 +55,7 @@ func TestReadSize(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]size{
 		"100x100": {100, 100}, "1000x3000": {1000, 3000},
-		"": {}, "100": {}, "x": {}, "1x1": {}, "10x31": {}, "10x0": {}, "10x-1": {}, "10x10x10": {},
+		"": {}, "100": {}, "x": {}, "1x1": {}, "10x101": {}, "10x0": {}, "10x-1": {}, "10x10x10": {},
 	} {
 		if got, err := readSize(text); got != want || (err == nil) != (want != size{}) {
 			t.Errorf("%q: %v, %v", text, got, err)
@@ -74,5 +74,24 @@ func TestReportIsATable(t *testing.T) {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out.String())
 		}
+	}
+}
+
+// What stays level has no trend, whatever it does between; what grows has one.
+func TestTrend(t *testing.T) {
+	t.Parallel()
+	level, growing := make([]sample, 20), make([]sample, 20)
+	for i := range level {
+		level[i].RSS, growing[i].RSS = int64(100+i%3), int64(100+5*i)
+	}
+	rss := func(s sample) float64 { return float64(s.RSS) }
+	if got := trend(level, rss); got > 0.02 || got < -0.02 {
+		t.Errorf("%v for what stays level", got)
+	}
+	if got := trend(growing, rss); got < 0.4 {
+		t.Errorf("%v for what grows from 105 to 190", got)
+	}
+	if got := trend(growing[:5], rss); got != 0 {
+		t.Errorf("%v for too few samples to tell", got)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/go-logr/logr"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -22,6 +23,7 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	heddlev1alpha1 "github.com/heddle-mesh/heddle/crds/heddle/v1alpha1"
 	accessv1alpha3 "github.com/heddle-mesh/heddle/crds/smi/access/v1alpha3"
@@ -59,6 +61,7 @@ func startCluster(assets string, s size, say func(string, ...any)) (*cluster, er
 	if _, err := os.Stat(filepath.Join(assets, "kube-apiserver")); err != nil {
 		return nil, fmt.Errorf("no kube-apiserver; `go run ./tests/lab envtest-assets` builds one: %w", err)
 	}
+	log.SetLogger(logr.Discard()) // what the API server's starter has to say is in its errors
 	dir, err := os.MkdirTemp("", "heddle-bench")
 	if err != nil {
 		return nil, err
@@ -69,6 +72,9 @@ func startCluster(assets string, s size, say func(string, ...any)) (*cluster, er
 	// Cluster IPs of that many Services need more than the /24 of envtest.
 	c.environment.ControlPlane.GetAPIServer().Configure().
 		Set("service-cluster-ip-range", "10.96.0.0/12").Set("max-requests-inflight", "3000").Set("max-mutating-requests-inflight", "1000")
+	// The disk is not what is measured; a busy one has the API server give up.
+	c.environment.ControlPlane.Etcd = &envtest.Etcd{}
+	c.environment.ControlPlane.Etcd.Configure().Set("unsafe-no-fsync", "true")
 	config, err := c.environment.Start()
 	if err != nil {
 		return nil, fmt.Errorf("start kube-apiserver: %w", err)
@@ -115,6 +121,10 @@ func (c *cluster) seed(ctx context.Context) error {
 			return c.client.Create(ctx, &corev1.ServiceAccount{ObjectMeta: meta(serviceName(i))})
 		}},
 		{"pods", n * podsEach, c.createPod},
+		{"pods behind no Service", max(0, c.size.Proxies-n*podsEach), func(ctx context.Context, i int) error {
+			number, service := c.podOf(n*podsEach + i)
+			return c.createPodOf(ctx, number, service)
+		}},
 		{"services", n, func(ctx context.Context, i int) error { return c.client.Create(ctx, service(i)) }},
 		{"endpoint slices", n, func(ctx context.Context, i int) error { return c.client.Create(ctx, slice(i)) }},
 	} {
@@ -140,6 +150,9 @@ func (c *cluster) seed(ctx context.Context) error {
 
 // each makes n things, many at a time.
 func (c *cluster) each(ctx context.Context, what string, n int, create func(context.Context, int) error) error {
+	if n == 0 {
+		return nil
+	}
 	c.say("%d %s", n, what)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -175,13 +188,23 @@ func (c *cluster) createPod(ctx context.Context, i int) error {
 	return c.createPodOf(ctx, i, i/podsEach)
 }
 
+// podOf returns the pod whose sidecar is that proxy, and its Service: one pod of each
+// before a second one of any. Once there are no more, pods follow that belong to its
+// workload but take no calls.
+func (c *cluster) podOf(proxy int) (number, service int) {
+	n := c.size.Services
+	if proxy < n*podsEach {
+		return proxy%n*podsEach + proxy/n, proxy % n
+	}
+	return 20*n*podsEach + proxy, proxy % n
+}
+
 // proxies returns simulated sidecars of the first pods, with their tokens. Each has
 // called so many Services, the first ones among them; 0 is all.
 func (c *cluster) proxies(ctx context.Context, calls int) ([]*proxy, error) {
 	out := make([]*proxy, c.size.Proxies)
 	err := c.each(ctx, "tokens and certificate requests", len(out), func(ctx context.Context, i int) error {
-		// One pod of each Service before a second one of any.
-		number := i%c.size.Services*podsEach + i/c.size.Services
+		number, service := c.podOf(i)
 		pod := &corev1.Pod{}
 		if err := c.client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: podName(number)}, pod); err != nil {
 			return err
@@ -201,7 +224,7 @@ func (c *cluster) proxies(ctx context.Context, calls int) ([]*proxy, error) {
 		}
 		out[i] = &proxy{
 			number: i, namespace: namespace, pod: pod.Name, uid: string(pod.UID), account: account.Name, token: token.Status.Token, csr: csr,
-			names: c.names(i, calls, account.Name, number/podsEach),
+			names: c.names(i, calls, account.Name, service),
 		}
 		return nil
 	})
@@ -233,23 +256,28 @@ func (c *cluster) names(i, calls int, account string, own int) map[string][]stri
 
 // operator starts the program that is measured.
 func (c *cluster) operator(ctx context.Context, binary string) (*process, string, error) {
-	ports, err := freePorts(ctx, 4)
+	ports, err := freePorts(ctx, 5)
 	if err != nil {
 		return nil, "", err
 	}
+	return c.operatorAt(ctx, binary, ports)
+}
+
+// operatorAt starts it on such ports.
+func (c *cluster) operatorAt(ctx context.Context, binary string, ports []string) (*process, string, error) {
 	token := filepath.Join(c.dir, "token")
 	if err := os.WriteFile(token, nil, 0o600); err != nil {
 		return nil, "", err
 	}
 	cmd := exec.CommandContext(ctx, binary, "--init-image=x", "--proxy-image=x",
 		"--xds-address=127.0.0.1:"+ports[0], "--webhook-port="+ports[1], "--health-address=127.0.0.1:"+ports[2],
-		"--metrics-address=0", "--debug-address=127.0.0.1:"+ports[3], "--prometheus-url=http://127.0.0.1:1")
+		"--metrics-address=127.0.0.1:"+ports[4], "--debug-address=127.0.0.1:"+ports[3], "--prometheus-url=http://127.0.0.1:1")
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+c.kubeconfig, "POD_NAMESPACE="+heddlev1alpha1.SystemNamespace, "POD_NAME=heddle-operator-0")
 	p, err := start(cmd, filepath.Join(c.dir, "operator.log"))
 	if err != nil {
 		return nil, "", err
 	}
-	p.debug = "127.0.0.1:" + ports[3]
+	p.debug, p.metrics = "127.0.0.1:"+ports[3], "127.0.0.1:"+ports[4]
 	if err := ready(ctx, "http://127.0.0.1:"+ports[2]+"/readyz"); err != nil {
 		return nil, "", fmt.Errorf("the operator: %w\n%s", err, p.tail())
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -20,8 +21,10 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 
+	"github.com/heddle-mesh/heddle/sidecar/envoy"
 	"github.com/heddle-mesh/heddle/sidecar/xds"
 )
 
@@ -37,6 +40,11 @@ type proxy struct {
 	csr            string
 	// names are asked for by type, besides what comes unasked.
 	names map[string][]string
+	// window is how many bytes it takes unread; 0 is 1 MiB.
+	window int32
+	// holds are the versions that it has, by type and name; nil if it does not
+	// remember. It says so when it connects.
+	holds map[string]map[string]string
 
 	conn   *grpc.ClientConn
 	stream grpc.ClientStream
@@ -65,10 +73,12 @@ type fleet struct {
 	proxies []*proxy
 
 	bytes, responses atomic.Int64
-	mu               sync.Mutex
-	receipts         []receipt
-	last             time.Time
-	failed           error
+	// resources and certificates count what proxies were sent that remember.
+	resources, certificates atomic.Int64
+	mu                      sync.Mutex
+	receipts                []receipt
+	last                    time.Time
+	failed                  error
 }
 
 // certificateRequest makes a key and asks for a certificate, as heddle-init does.
@@ -117,12 +127,22 @@ func (f *fleet) close() {
 	}
 }
 
+// connect opens the stream and takes what comes.
 func (p *proxy) connect(ctx context.Context) error {
-	f := p.fleet
+	if err := p.open(ctx); err != nil {
+		return err
+	}
+	go p.receive()
+	return nil
+}
+
+// open connects and asks; nothing is read yet.
+func (p *proxy) open(ctx context.Context) error {
+	f, window := p.fleet, cmp.Or(p.window, 1<<20)
 	conn, err := grpc.NewClient(f.target,
 		grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{MinVersion: tls.VersionTLS13, RootCAs: f.roots, ServerName: f.server})),
 		grpc.WithDefaultCallOptions(grpc.ForceCodec(wire{}), grpc.MaxCallRecvMsgSize(256<<20)),
-		grpc.WithInitialWindowSize(1<<20), grpc.WithInitialConnWindowSize(1<<20))
+		grpc.WithInitialWindowSize(window), grpc.WithInitialConnWindowSize(window))
 	if err != nil {
 		return err
 	}
@@ -142,13 +162,37 @@ func (p *proxy) connect(ctx context.Context) error {
 		if typeURL != xds.TypeListener && typeURL != xds.TypeVirtualHost && len(p.names[typeURL]) == 0 {
 			continue
 		}
-		request := &discoveryv3.DeltaDiscoveryRequest{TypeUrl: typeURL, Node: first, ResourceNamesSubscribe: p.names[typeURL]}
+		request := &discoveryv3.DeltaDiscoveryRequest{
+			TypeUrl: typeURL, Node: first, ResourceNamesSubscribe: p.names[typeURL], InitialResourceVersions: p.holds[typeURL],
+		}
 		if err := p.stream.SendMsg(request); err != nil {
 			return err
 		}
 		first = nil
 	}
-	go p.receive()
+	return nil
+}
+
+// remember notes what the response says that the proxy has.
+func (p *proxy) remember(raw received) error {
+	var response discoveryv3.DeltaDiscoveryResponse
+	if err := proto.Unmarshal(raw, &response); err != nil {
+		return err
+	}
+	typeURL := response.GetTypeUrl()
+	if p.holds[typeURL] == nil {
+		p.holds[typeURL] = map[string]string{}
+	}
+	for _, r := range response.GetResources() {
+		p.holds[typeURL][r.GetName()] = r.GetVersion()
+		if typeURL == xds.TypeSecret && r.GetName() == envoy.IdentitySecret {
+			p.fleet.certificates.Add(1)
+		}
+	}
+	p.fleet.resources.Add(int64(len(response.GetResources()) + len(response.GetRemovedResources())))
+	for _, name := range response.GetRemovedResources() {
+		delete(p.holds[typeURL], name)
+	}
 	return nil
 }
 
@@ -165,6 +209,12 @@ func (p *proxy) receive() {
 		if err != nil {
 			p.fleet.fail(p, err)
 			return
+		}
+		if p.holds != nil {
+			if err := p.remember(raw); err != nil {
+				p.fleet.fail(p, err)
+				return
+			}
 		}
 		p.fleet.took(receipt{proxy: p.number, at: now, size: len(raw), typed: typeURL})
 		if err := p.stream.SendMsg(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: typeURL, ResponseNonce: nonce}); err != nil {
@@ -244,4 +294,34 @@ func proxiesOf(all []receipt) map[int]time.Time {
 		}
 	}
 	return out
+}
+
+// awaitTyped returns when each proxy had its first response of the type since the
+// mark, once so many have.
+func (f *fleet) awaitTyped(ctx context.Context, typeURL string, want int) (map[int]time.Time, error) {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	end := time.After(time.Minute)
+	for {
+		all, err := f.received()
+		if err != nil {
+			return nil, err
+		}
+		heard := map[int]time.Time{}
+		for _, r := range all {
+			if _, before := heard[r.proxy]; r.typed == typeURL && !before {
+				heard[r.proxy] = r.at
+			}
+		}
+		if len(heard) >= want {
+			return heard, nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-end:
+			return nil, fmt.Errorf("%d of %d proxies have heard within a minute", len(heard), want)
+		}
+	}
 }

@@ -6,11 +6,13 @@
 //
 //	cluster (objects) -> operator -> fleet of proxies -> table, JSON
 //	                     floor    -> the same fleet  ┘
+//
+// `bench endure` has clients misbehave and the operator restart, `bench soak` has
+// pods come and go for an hour; both look at what the operator holds afterwards.
 package main
 
 import (
 	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
@@ -18,7 +20,11 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"time"
 )
+
+// assetsVariable names the folder of kube-apiserver and etcd.
+const assetsVariable = "KUBEBUILDER_ASSETS"
 
 // options are what is measured.
 type options struct {
@@ -32,6 +38,9 @@ type options struct {
 	// profiles is a folder, empty for none.
 	profiles string
 	noFloor  bool
+	// rate and long are of the soak.
+	rate int
+	long time.Duration
 }
 
 // size is a number of Services, with three pods each, and of connected proxies.
@@ -47,17 +56,31 @@ func main() {
 		}
 		return
 	}
+	verb, args := "", os.Args[1:]
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		verb, args = args[0], args[1:]
+		if verb != "endure" && verb != "soak" {
+			fmt.Fprintf(os.Stderr, "bench: %q is none of endure, soak; without a word it measures\n", verb)
+			os.Exit(2)
+		}
+	}
 	var o options
 	var sizes string
+	flag.IntVar(&o.rate, "rate", 20, "soak: pods changed a second")
+	flag.DurationVar(&o.long, "for", time.Hour, "soak: how long")
 	flag.StringVar(&sizes, "sizes", "100x100", "Services x proxies, separated by commas")
 	flag.IntVar(&o.repeat, "repeat", 10, "how often each change is made")
 	flag.IntVar(&o.scoped, "calls", 0, "Services that each proxy calls; 0 is all of them")
 	flag.StringVar(&o.binary, "operator", "", "operator to measure; built from this tree unless given")
 	flag.StringVar(&o.base, "base", "", "revision whose operator is measured beside this tree's, instead of the floor")
-	flag.StringVar(&o.assets, "assets", os.Getenv("KUBEBUILDER_ASSETS"), "folder of kube-apiserver and etcd; made by tests/lab unless given")
+	flag.StringVar(&o.assets, "assets", os.Getenv(assetsVariable), "folder of kube-apiserver and etcd; made by tests/lab unless given")
 	flag.StringVar(&o.profiles, "profiles", "", "folder to write profiles of the operator to: CPU during the initial sync, heap after it")
 	flag.StringVar(&o.json, "json", "", "file to write the figures to as JSON")
-	flag.Parse()
+	_ = flag.CommandLine.Parse(args) // it exits on an error
+	if o.rate < 1 || o.long < time.Second {
+		fmt.Fprintln(os.Stderr, "bench: -rate is at least 1, -for at least a second")
+		os.Exit(2)
+	}
 	for text := range strings.SplitSeq(sizes, ",") {
 		s, err := readSize(text)
 		if err != nil {
@@ -68,7 +91,7 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, o); err != nil {
+	if err := run(ctx, o, verb); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1) //nolint:gocritic // nothing of the context outlives the process
 	}
@@ -78,35 +101,49 @@ func readSize(text string) (size, error) {
 	services, proxies, ok := strings.Cut(text, "x")
 	n, errN := strconv.Atoi(services)
 	m, errM := strconv.Atoi(proxies)
-	if !ok || errN != nil || errM != nil || n < 2 || m < 1 || m > 3*n {
-		return size{}, fmt.Errorf("-sizes: %q is not SERVICESxPROXIES with at least 2 Services and at most 3 proxies for each", text)
+	if !ok || errN != nil || errM != nil || n < 2 || m < 1 || m > 10*n {
+		return size{}, fmt.Errorf("-sizes: %q is not SERVICESxPROXIES with at least 2 Services and at most 10 proxies for each", text)
 	}
 	return size{n, m}, nil
 }
 
-func run(ctx context.Context, o options) error {
-	machine := fmt.Sprintf("%d cores, %s", runtime.NumCPU(), runtime.Version())
-	fmt.Fprintln(os.Stderr, "machine:", machine, "- clients, API server and etcd share it")
-	var reports []report
+// run does on each size what it is asked for.
+func run(ctx context.Context, o options, verb string) error {
+	fmt.Fprintln(os.Stderr, "machine:", machine(), "- clients, API server and etcd share it")
+	var all []any
 	for _, s := range o.sizes {
-		measureOne := measure
-		if o.base != "" {
-			measureOne = compare
-		}
-		r, err := measureOne(ctx, o, s)
+		one, err := measured(ctx, o, s, verb)
 		if err != nil {
 			return fmt.Errorf("%s: %w", s, err)
 		}
-		r.Machine = machine
-		r.write(os.Stdout)
-		reports = append(reports, r)
+		all = append(all, one)
 	}
 	if o.json == "" {
 		return nil
 	}
-	raw, err := json.MarshalIndent(reports, "", "  ")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(o.json, append(raw, '\n'), 0o600)
+	return writeJSON(o.json, all)
 }
+
+// measured does on one size what it is asked for and prints what came of it.
+func measured(ctx context.Context, o options, s size, verb string) (any, error) {
+	var r report
+	var err error
+	switch {
+	case verb == "endure":
+		return endure(ctx, o, s, os.Stdout)
+	case verb == "soak":
+		return soak(ctx, o, s, os.Stdout)
+	case o.base != "":
+		r, err = compare(ctx, o, s)
+	default:
+		r, err = measure(ctx, o, s)
+	}
+	if err != nil {
+		return nil, err
+	}
+	r.Machine = machine()
+	r.write(os.Stdout)
+	return r, nil
+}
+
+func machine() string { return fmt.Sprintf("%d cores, %s", runtime.NumCPU(), runtime.Version()) }

@@ -40,9 +40,7 @@ type event struct {
 }
 
 func measure(ctx context.Context, o options, s size) (report, error) {
-	say := func(format string, args ...any) {
-		fmt.Fprintf(os.Stderr, "%s %s: %s\n", time.Now().Format(time.TimeOnly), s, fmt.Sprintf(format, args...))
-	}
+	say := saying(s)
 	c, err := startCluster(o.assets, s, say)
 	if err != nil {
 		return report{}, err

@@ -19,8 +19,9 @@ import (
 type process struct {
 	cmd *exec.Cmd
 	log *os.File
-	// debug is where it serves profiles; empty for one that does not.
-	debug string
+	// debug is where it serves profiles, metrics where it serves those; empty for
+	// one that does not.
+	debug, metrics string
 }
 
 // profile fetches a profile into a file of the folder; without a folder there is
@@ -110,16 +111,21 @@ func (p *process) cpu() (time.Duration, error) {
 }
 
 // peak is the most memory that it has held, in bytes.
-func (p *process) peak() (int64, error) {
+func (p *process) peak() (int64, error) { return p.memory("VmHWM:") }
+
+// resident is the memory that it holds, in bytes.
+func (p *process) resident() (int64, error) { return p.memory("VmRSS:") }
+
+func (p *process) memory(name string) (int64, error) {
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {
 		return 0, err
 	}
 	for line := range strings.Lines(string(raw)) {
-		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+		if rest, ok := strings.CutPrefix(line, name); ok {
 			kb, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
 			return kb << 10, err
 		}
 	}
-	return 0, fmt.Errorf("no VmHWM of process %d", p.cmd.Process.Pid)
+	return 0, fmt.Errorf("no %s of process %d", name, p.cmd.Process.Pid)
 }

@@ -166,8 +166,8 @@ func envoyPart(t tree) part {
 const assetsVariable = "KUBEBUILDER_ASSETS"
 
 func envtestPart(t tree, m machine) part {
-	p := part{name: "envtest", about: "API types and webhooks against a real kube-apiserver and etcd"}
-	pkgs := t.under(dirEnvtest)
+	p := part{name: "envtest", about: "API types, webhooks and the operator's endurance with a real kube-apiserver and etcd"}
+	pkgs := slices.Concat(t.under(dirEnvtest), t.under(dirBench))
 	if len(pkgs) == 0 {
 		p.skipped = "no tests under tests/envtest"
 		return p

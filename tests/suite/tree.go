@@ -23,6 +23,7 @@ const (
 	dirEnvoy        = "/tests/xds"
 	dirDifferential = "/tests/differential"
 	dirLab          = "/tests/lab"
+	dirBench        = "/tests/bench"
 )
 
 // pkg is a package with tests.
@@ -74,7 +75,7 @@ func (t tree) golden() []string {
 }
 
 func special(path string) bool {
-	for _, dir := range []string{dirArch, dirEnvtest, dirE2E, dirEnvoy, dirDifferential} {
+	for _, dir := range []string{dirArch, dirEnvtest, dirE2E, dirEnvoy, dirDifferential, dirBench} {
 		if strings.Contains(path+"/", dir+"/") {
 			return true
 		}
