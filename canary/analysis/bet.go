@@ -52,7 +52,7 @@ func (o outcomes) likelihood(alternative, claim float64) float64 {
 // slope is 0 is found by halving.
 func (b bet) nearest(canary, primary float64) float64 {
 	slope := func(weight, share, at float64) float64 { return weight * (at - share) / (at * (1 - at)) }
-	low, high := least/2, 1-b.margin-least/2
+	low, high := 1e-12, 1-b.margin-1e-12
 	for range 50 {
 		q := (low + high) / 2
 		if slope(canary, b.canary, q+b.margin)+slope(primary, b.primary, q) > 0 {

@@ -58,6 +58,15 @@ func TestAPIServerJudgesSpecs(t *testing.T) {
 		"refuses a negative weight":  {func(s *heddlev1alpha1.CanarySpec) { s.Analysis.StepWeights = []int32{-1} }, "stepWeights"},
 		"refuses a missing port":     {func(s *heddlev1alpha1.CanarySpec) { s.Service.Port = 0 }, "port"},
 		"refuses a missing target":   {func(s *heddlev1alpha1.CanarySpec) { s.TargetRef.Name = "" }, "targetRef.name"},
+		"takes steps": {func(s *heddlev1alpha1.CanarySpec) {
+			s.Analysis.Steps = []heddlev1alpha1.CanaryStep{{Weight: 5, Pause: true}, {Weight: 50}}
+		}, ""},
+		"refuses falling steps": {func(s *heddlev1alpha1.CanarySpec) {
+			s.Analysis.Steps = []heddlev1alpha1.CanaryStep{{Weight: 50}, {Weight: 50}}
+		}, "must rise"},
+		"refuses weights twice over": {func(s *heddlev1alpha1.CanarySpec) {
+			s.Analysis.StepWeights, s.Analysis.Steps = []int32{5}, []heddlev1alpha1.CanaryStep{{Weight: 50}}
+		}, "leave out stepWeights"},
 		"takes a comparison": {func(s *heddlev1alpha1.CanarySpec) {
 			s.Analysis.Comparison = &heddlev1alpha1.CanaryComparison{Alpha: "1%", ErrorIncrease: "0.25%"}
 		}, ""},

@@ -27,7 +27,7 @@ func (r *Reconciler) compare(ctx context.Context, canary *heddlev1alpha1.Canary,
 	}
 	next := 100
 	if state.Step < len(plan.Steps) {
-		next = plan.Steps[state.Step]
+		next = plan.Steps[state.Step].Weight
 	}
 	evidence, verdict, summary := analysis.Compare(comparisonOf(canary.Spec.Analysis.Comparison), state.Evidence, look, next)
 	if verdict != engine.Error {

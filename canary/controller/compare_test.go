@@ -77,9 +77,9 @@ func TestComparedReleases(t *testing.T) {
 	}
 }
 
-// TestCaseO45_NobodyCallsTheService: without requests a compared release stays
+// TestCaseO45_NobodyCallsWhileComparing: without requests a compared release stays
 // where it is and says so once, until the deadline.
-func TestCaseO45_NobodyCallsTheService(t *testing.T) {
+func TestCaseO45_NobodyCallsWhileComparing(t *testing.T) {
 	t.Parallel()
 	for name, broken := range map[string]error{"no requests": nil, "no Prometheus": errors.New("down")} {
 		t.Run(name, func(t *testing.T) {

@@ -190,7 +190,7 @@ func (r *Reconciler) read(ctx context.Context, canary *heddlev1alpha1.Canary) (w
 }
 
 func (r *Reconciler) observe(ctx context.Context, canary *heddlev1alpha1.Canary, pair workload.Pair, plan engine.Plan, state engine.State, now time.Time) (engine.Observation, error) {
-	var o engine.Observation
+	o := engine.Observation{Request: requestOf(canary)}
 	var err error
 	if o.Target, o.Primary, err = pair.Observe(); err != nil {
 		return o, fmt.Errorf("look at Deployment %s: %w", pair.Target.Name, err)
@@ -203,7 +203,7 @@ func (r *Reconciler) observe(ctx context.Context, canary *heddlev1alpha1.Canary,
 	}
 	if canary.Spec.Analysis.Comparison != nil {
 		c := r.compare(ctx, canary, plan, state, now)
-		c.Target, c.Primary, c.Routing = o.Target, o.Primary, o.Routing
+		c.Target, c.Primary, c.Routing, c.Request = o.Target, o.Primary, o.Routing, o.Request
 		return c, nil
 	}
 	sample, err := r.Source.Measure(ctx, canary.Namespace, pair.Target.Name, plan.Interval, now)

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -33,13 +34,35 @@ func planOf(c *heddlev1alpha1.Canary, settle time.Duration) engine.Plan {
 		Deadline:  time.Duration(or(c.Spec.ProgressDeadlineSeconds, 600)) * time.Second,
 		Settle:    settle, SkipAnalysis: c.Spec.SkipAnalysis, Suspend: c.Spec.Suspend,
 	}
-	for _, w := range a.StepWeights {
-		p.Steps = append(p.Steps, int(w))
+	for _, s := range a.Steps {
+		p.Steps = append(p.Steps, engine.StepPlan{Weight: int(s.Weight), Duration: s.Duration.Duration, Pause: s.Pause})
 	}
-	if len(p.Steps) == 0 {
-		p.Steps = []int{10, 25, 50}
+	if len(p.Steps) > 0 {
+		return p
+	}
+	weights := a.StepWeights
+	if len(weights) == 0 {
+		weights = []int32{10, 25, 50}
+	}
+	for _, w := range weights {
+		p.Steps = append(p.Steps, engine.StepPlan{Weight: int(w)})
 	}
 	return p
+}
+
+// longest is how much of an annotation is read; status has no room for more.
+const longest = 1024
+
+// requestOf reads what is asked for in the annotation, if anything.
+func requestOf(c *heddlev1alpha1.Canary) engine.Request {
+	value := c.Annotations[heddlev1alpha1.AnnotationRequest]
+	value = strings.ToValidUTF8(value[:min(len(value), longest)], "")
+	words := strings.Fields(value)
+	if len(words) == 0 {
+		return engine.Request{}
+	}
+	verb, revision, _ := strings.Cut(words[0], "@")
+	return engine.Request{Verb: engine.Verb(verb), Revision: revision, Token: value}
 }
 
 func limitsOf(c *heddlev1alpha1.Canary) analysis.Limits {
@@ -66,6 +89,7 @@ func stateOf(c *heddlev1alpha1.Canary) engine.State {
 		Phase: engine.Phase(s.Phase), Revision: s.Revision, Promoted: s.PromotedRevision,
 		Step: int(s.Step), Weight: int(s.Weight), Failures: int(s.Failures),
 		EnteredAt: s.EnteredAt.Time, CheckedAt: s.CheckedAt.Time, Message: s.Message, Evidence: evidenceOf(s.Evidence),
+		Paused: s.Paused, Aborting: s.Aborting, Handled: s.HandledRequest,
 	}
 }
 
@@ -75,6 +99,7 @@ func into(c *heddlev1alpha1.Canary, s engine.State) {
 	c.Status.Step, c.Status.Weight, c.Status.Failures = int32(s.Step), int32(s.Weight), int32(s.Failures) //nolint:gosec // small by the schema
 	c.Status.EnteredAt, c.Status.CheckedAt = metav1.NewTime(s.EnteredAt), metav1.NewTime(s.CheckedAt)
 	c.Status.Message, c.Status.ObservedGeneration = s.Message, c.Generation
+	c.Status.Paused, c.Status.Aborting, c.Status.HandledRequest = s.Paused, s.Aborting, s.Handled
 	c.Status.Evidence = nil
 	if c.Spec.Analysis.Comparison != nil && !s.Evidence.CountedAt.IsZero() {
 		c.Status.Evidence = toEvidence(s.Evidence)

@@ -208,7 +208,7 @@ func TestGoodAndBadRelease(t *testing.T) {
 	}
 }
 
-func TestNobodyCalls(t *testing.T) {
+func TestCaseO45_NobodyCalls(t *testing.T) {
 	t.Parallel()
 	for name, broken := range map[string]error{"holds without requests": nil, "holds without Prometheus": errors.New("down")} {
 		t.Run(name, func(t *testing.T) {
@@ -229,7 +229,7 @@ func TestNobodyCalls(t *testing.T) {
 	}
 }
 
-func TestPrimaryThatIsNeverReadyGetsItsTemplateBack(t *testing.T) {
+func TestCaseO51_PrimaryThatIsNeverReadyGetsItsTemplateBack(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, cart()...)
 	w.until("Idle")

@@ -16,11 +16,13 @@ const (
 	Initializing Phase = "Initializing" // the primary is made
 	Idle         Phase = "Idle"         // nothing to release
 	Progressing  Phase = "Progressing"  // the candidate is tried step by step
+	Waiting      Phase = "Waiting"      // somebody has to say that it goes on; the metrics are still judged
 	Promoting    Phase = "Promoting"    // the primary is made what the candidate is
 	Finalizing   Phase = "Finalizing"   // all traffic is on the primary; stragglers finish
 	Succeeded    Phase = "Succeeded"    // the candidate was promoted
 	RollingBack  Phase = "RollingBack"  // all traffic is on the primary again; stragglers finish
 	Failed       Phase = "Failed"       // the candidate was rolled back
+	Aborted      Phase = "Aborted"      // the candidate was rolled back since somebody asked for it
 )
 
 // Verdict is what a look at the metrics came to. The zero value is NoData.
@@ -35,9 +37,36 @@ const (
 	Inconclusive // there is data, but not enough to tell
 )
 
+// StepPlan is one planned weight.
+type StepPlan struct {
+	Weight   int           // percentage of the candidate, 1 to 100
+	Duration time.Duration // shortest stay
+	Pause    bool          // somebody has to approve of what comes after
+}
+
+// Request is what somebody asks for, once. The zero Request is none.
+type Request struct {
+	Verb     Verb
+	Revision string // that it is about; empty is the one at hand
+	Token    string // tells it from any other
+}
+
+// Verb is what is asked for.
+type Verb string
+
+// The verbs.
+const (
+	Approve Verb = "approve" // go on after a step that waits
+	Pause   Verb = "pause"   // stay at this weight
+	Resume  Verb = "resume"  // go on after a pause
+	Promote Verb = "promote" // leave out the steps that remain
+	Abort   Verb = "abort"   // roll back
+	Retry   Verb = "retry"   // release again what was rolled back
+)
+
 // Plan is what the user asks for, complete and checked.
 type Plan struct {
-	Steps        []int         // rising percentages, 1 to 100, at least one
+	Steps        []StepPlan    // of rising weight, at least one
 	Interval     time.Duration // between two checks
 	Threshold    int           // failed checks that end a release, at least 1
 	Deadline     time.Duration // longest stay in one step
@@ -58,6 +87,9 @@ type State struct {
 	CheckedAt time.Time // of the last check
 	Evidence  Evidence  // where candidates are compared with the primary
 	Message   string
+	Paused    bool   // Waiting, since somebody asked for it
+	Aborting  bool   // RollingBack, since somebody asked for it
+	Handled   string // the Token of the last Request that was answered
 }
 
 // Workload is what was seen of a Deployment.
@@ -83,9 +115,10 @@ const (
 // leaves everything where it stands.
 type Observation struct {
 	Target, Primary Workload
-	Verdict         Verdict   // only looked at when Due
-	Summary         string    // the verdict in words
-	Final           bool      // a Fail ends the release, whatever the threshold
+	Verdict         Verdict // only looked at when Due
+	Summary         string  // the verdict in words
+	Final           bool    // a Fail ends the release, whatever the threshold
+	Request         Request
 	Evidence        *Evidence // what the verdict was read from; nil keeps the State's
 	Routing         Routing   // of the State's weight
 }

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"fmt"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -14,22 +16,36 @@ func TestRandomHistories(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		plan := Plan{
-			Steps: []int{10, 30, 60}, Interval: 10 * time.Second, Threshold: rapid.IntRange(1, 3).Draw(t, "threshold"),
+			Steps: []StepPlan{{Weight: 10}, {Weight: 30, Pause: true}, {Weight: 60, Duration: 20 * time.Second}}, Interval: 10 * time.Second, Threshold: rapid.IntRange(1, 3).Draw(t, "threshold"),
 			Deadline: time.Minute, Settle: 5 * time.Second, SkipAnalysis: rapid.Bool().Draw(t, "skip"),
 		}
 		now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 		revisions := rapid.SampledFrom([]string{"a", "b", "c"})
 		var s State
-		for range 60 {
+		var request Request
+		for i := range 60 {
+			if rapid.IntRange(0, 3).Draw(t, "asks") == 0 {
+				verb := rapid.SampledFrom([]Verb{"", Approve, Pause, Resume, Promote, Abort, Retry, "dance"}).Draw(t, "verb")
+				request = Request{Verb: verb, Token: fmt.Sprint(verb, i), Revision: rapid.SampledFrom([]string{"", "a", "b"}).Draw(t, "of")}
+			}
 			now = now.Add(time.Duration(rapid.IntRange(0, 30).Draw(t, "seconds")) * time.Second)
 			o := Observation{
 				Target:  Workload{Exists: rapid.Float64Range(0, 1).Draw(t, "exists") < 0.95, Revision: revisions.Draw(t, "target"), Ready: rapid.Bool().Draw(t, "target ready")},
 				Primary: Workload{Exists: true, Revision: revisions.Draw(t, "primary"), Ready: rapid.Bool().Draw(t, "primary ready")},
-				Verdict: Verdict(rapid.IntRange(0, 3).Draw(t, "verdict")),
+				Verdict: Verdict(rapid.IntRange(0, 4).Draw(t, "verdict")),
+				Final:   rapid.Bool().Draw(t, "final"),
+				Request: request,
 				Routing: Routing(rapid.IntRange(0, 2).Draw(t, "routing")),
 			}
 			next, actions := Step(plan, s, o, now)
 			check(t, plan, s, next, o, actions)
+			declared(t, s, next, o)
+			if reflect.DeepEqual(next, s) {
+				again, restated := Step(plan, next, o, now)
+				if !reflect.DeepEqual(again, next) || !reflect.DeepEqual(restated, actions) {
+					t.Fatalf("moved from %+v to %+v though nothing happened", next, again)
+				}
+			}
 			if emptied := slices.Contains(actions, Action(ScaleCanary{})) && (s.Phase == Finalizing || s.Phase == RollingBack); emptied &&
 				o.Routing == RoutingPending && now.Before(s.EnteredAt.Add(plan.Deadline)) {
 				t.Fatal("ended pods that proxies may still send to")
@@ -39,18 +55,41 @@ func TestRandomHistories(t *testing.T) {
 	})
 }
 
+// declared checks that the table tells the truth about where a release goes.
+func declared(t *rapid.T, before, after State, o Observation) {
+	if before.Phase == after.Phase {
+		return
+	}
+	for _, row := range transitions {
+		if slices.Contains(row.from, before.Phase) && slices.Contains(row.to, after.Phase) {
+			return
+		}
+	}
+	t.Fatalf("no row of the table leads from %q to %s with %+v", before.Phase, after.Phase, o)
+}
+
 func check(t *rapid.T, plan Plan, before, after State, o Observation, actions []Action) {
 	if !o.Target.Exists && len(actions) > 0 {
 		t.Fatal("acted without a target")
 	}
 	limit := 0
 	if after.Step > 0 {
-		limit = plan.Steps[after.Step-1]
+		limit = plan.Steps[after.Step-1].Weight
 	}
 	if after.Weight > limit {
 		t.Fatalf("weight %d at step %d", after.Weight, after.Step)
 	}
-	if after.Phase != Progressing && after.Phase != Promoting && after.Weight != 0 {
+	if abort := o.Request.Verb == Abort && o.Request.Token != before.Handled && o.Request.Revision == ""; abort && o.Target.Exists &&
+		o.Target.Revision == before.Revision && slices.Contains(underWay, before.Phase) && (after.Weight != 0 || after.Phase != RollingBack) {
+		t.Fatalf("aborted in %+v and got to %+v", before, after)
+	}
+	if before.Phase == Waiting && after.Phase == Progressing && after.Step > before.Step && o.Request.Verb != Approve {
+		t.Fatal("went on without approval")
+	}
+	if slices.Contains([]Phase{Failed, Aborted}, before.Phase) && after.Phase != before.Phase && after.Revision == before.Revision && o.Request.Verb != Retry {
+		t.Fatal("went on after the end")
+	}
+	if !slices.Contains(underWay, after.Phase) && after.Weight != 0 {
 		t.Fatalf("weight %d in phase %s", after.Weight, after.Phase)
 	}
 	if after.Phase == Progressing && before.Phase == Progressing && after.Step > before.Step+1 {
@@ -83,7 +122,7 @@ func check(t *rapid.T, plan Plan, before, after State, o Observation, actions []
 func TestAReleaseAlwaysEnds(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		plan := Plan{Steps: []int{20, 50}, Interval: 10 * time.Second, Threshold: 2, Deadline: time.Minute, Settle: 5 * time.Second}
+		plan := Plan{Steps: []StepPlan{{Weight: 20}, {Weight: 50}}, Interval: 10 * time.Second, Threshold: 2, Deadline: time.Minute, Settle: 5 * time.Second}
 		now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 		s := State{Phase: Idle, Revision: "a", Promoted: "a"}
 		failed := 0

@@ -2,12 +2,13 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
 // Due is whether the metrics are to be judged now.
 func Due(p Plan, s State, now time.Time) bool {
-	return s.Phase == Progressing && s.Weight > 0 && !p.Suspend && !p.SkipAnalysis && !now.Before(s.CheckedAt.Add(p.Interval))
+	return (s.Phase == Progressing || s.Phase == Waiting) && s.Weight > 0 && !p.Suspend && !p.SkipAnalysis && !now.Before(s.CheckedAt.Add(p.Interval))
 }
 
 // WakeAt is when Step wants to be called again if nothing else happens; the
@@ -15,11 +16,15 @@ func Due(p Plan, s State, now time.Time) bool {
 func WakeAt(p Plan, s State, now time.Time) time.Time {
 	switch s.Phase {
 	case Progressing:
-		deadline := s.EnteredAt.Add(p.Deadline)
+		deadline := s.EnteredAt.Add(p.stay(s))
 		if check := s.CheckedAt.Add(p.Interval); s.Weight > 0 && check.Before(deadline) {
 			return check
 		}
 		return deadline
+	case Waiting:
+		if s.Weight > 0 && !p.SkipAnalysis {
+			return s.CheckedAt.Add(p.Interval)
+		}
 	case Promoting:
 		return s.EnteredAt.Add(p.Deadline)
 	case Finalizing, RollingBack:
@@ -27,7 +32,7 @@ func WakeAt(p Plan, s State, now time.Time) time.Time {
 			return settle
 		}
 		return s.EnteredAt.Add(p.Deadline)
-	case Initializing, Idle, Succeeded, Failed:
+	case Initializing, Idle, Succeeded, Failed, Aborted:
 	}
 	return time.Time{}
 }
@@ -43,11 +48,15 @@ func Step(p Plan, s State, o Observation, now time.Time) (State, []Action) {
 		return s, desired(s, o)
 	}
 	for _, t := range transitions { // the order is the policy
-		if t.from[s.Phase] && t.when(p, s, o, now) {
+		if slices.Contains(t.from, s.Phase) && t.when(p, s, o, now) {
 			next, reason := t.take(p, s, o, now)
 			actions := desired(next, o)
 			if reason != "" {
-				actions = append(actions, Emit{Reason: reason, Message: next.Message, Warning: t.warning})
+				message := next.Message
+				if t.says != nil {
+					message = t.says(s, o)
+				}
+				actions = append(actions, Emit{Reason: reason, Message: message, Warning: t.warning})
 			}
 			return next, actions
 		}
@@ -74,9 +83,9 @@ func desired(s State, o Observation) []Action {
 			actions = append(actions, CopyTemplate{Revision: s.Revision})
 		}
 		actions = append(actions, ScaleCanary{Up: true})
-	case Progressing, Finalizing, RollingBack:
+	case Progressing, Waiting, Finalizing, RollingBack:
 		actions = append(actions, ScaleCanary{Up: true})
-	case Idle, Succeeded, Failed, Initializing:
+	case Idle, Succeeded, Failed, Aborted, Initializing:
 		actions = append(actions, ScaleCanary{})
 	}
 	return actions
@@ -85,5 +94,23 @@ func desired(s State, o Observation) []Action {
 // enter is the state at the start of a phase.
 func (s State) enter(phase Phase, now time.Time, format string, args ...any) State {
 	s.Phase, s.EnteredAt, s.Message = phase, now, fmt.Sprintf(format, args...)
+	return s
+}
+
+// rollBack takes all traffic away from the candidate.
+func (s State) rollBack(now time.Time, format string, args ...any) State {
+	s.Weight, s.Paused = 0, false
+	return s.enter(RollingBack, now, format, args...)
+}
+
+// promote leaves no step to go.
+func (s State) promote(p Plan, now time.Time, message string) State {
+	s.Step = max(s.Step, len(p.Steps))
+	return s.enter(Promoting, now, "%s", message)
+}
+
+// answered is the state after a request, which is never answered again.
+func (s State) answered(o Observation) State {
+	s.Handled = o.Request.Token
 	return s
 }

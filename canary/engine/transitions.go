@@ -1,68 +1,119 @@
 package engine
 
-import "time"
+import (
+	"fmt"
+	"slices"
+	"time"
+)
 
+// transition is a row of the table. The diagram in docs/reference is drawn from
+// it.
 type transition struct {
-	from    map[Phase]bool
+	name    string // what makes it happen, in words
+	from    []Phase
+	to      []Phase // one of them, or it stays
 	when    func(Plan, State, Observation, time.Time) bool
 	take    func(Plan, State, Observation, time.Time) (State, string)
+	says    func(State, Observation) string // instead of the new state's message
 	warning bool
 }
 
-func from(phases ...Phase) map[Phase]bool {
-	set := map[Phase]bool{}
-	for _, p := range phases {
-		set[p] = true
-	}
-	return set
-}
+var (
+	settledPhases = []Phase{Idle, Succeeded, Failed, Aborted}
+	trying        = []Phase{Progressing, Waiting}
+	underWay      = []Phase{Progressing, Waiting, Promoting}
+	everyPhase    = []Phase{Initializing, Idle, Progressing, Waiting, Promoting, Finalizing, Succeeded, RollingBack, Failed, Aborted}
+)
 
-// transitions are tried in order: initialisation, new revision, deadline,
-// failures, then what each phase waits for.
+// transitions are tried in order: initialisation, what happened to the target,
+// an abort, deadline, failures, what else is asked for, and then what each
+// phase waits for.
 var transitions = []transition{
-	{from: from(""), when: always, take: begin},
-	{from: from(Initializing), when: primaryServes, take: func(_ Plan, s State, _ Observation, now time.Time) (State, string) {
+	{name: "a canary never seen before", from: []Phase{""}, to: []Phase{Initializing}, when: always, take: begin},
+	{name: "the primary is ready", from: []Phase{Initializing}, to: []Phase{Finalizing}, when: primaryServes, take: func(_ Plan, s State, _ Observation, now time.Time) (State, string) {
 		return s.enter(Finalizing, now, "the primary is ready and takes over"), "PrimaryReady"
 	}},
-	{from: from(Initializing), when: newRevision, take: func(_ Plan, s State, o Observation, now time.Time) (State, string) {
+	{name: "another revision", from: []Phase{Initializing}, when: newRevision, take: func(_ Plan, s State, o Observation, now time.Time) (State, string) {
 		s.Revision, s.Promoted = o.Target.Revision, o.Target.Revision
 		return s.enter(Initializing, now, "waiting for the primary to be ready"), ""
 	}},
-	{from: from(Progressing, Promoting), when: reverted, take: func(_ Plan, s State, _ Observation, now time.Time) (State, string) {
-		s.Revision, s.Weight = s.Promoted, 0
-		return s.enter(RollingBack, now, "the target went back to what the primary serves"), "Reverted"
+	{name: "the target went back", from: underWay, to: []Phase{RollingBack}, when: reverted, take: func(_ Plan, s State, _ Observation, now time.Time) (State, string) {
+		s.Revision = s.Promoted
+		return s.rollBack(now, "the target went back to what the primary serves"), "Reverted"
 	}},
-	{from: from(Progressing, Promoting), when: newRevision, take: release("NewRevision", "another revision came: starting again")},
-	{from: from(Idle, Succeeded, Failed), when: reverted, take: func(_ Plan, s State, _ Observation, now time.Time) (State, string) {
+	{name: "another revision", from: underWay, to: []Phase{Progressing}, when: newRevision, take: release("NewRevision", "another revision came: starting again")},
+	{name: "the target went back", from: settledPhases, to: []Phase{Idle}, when: reverted, take: func(_ Plan, s State, _ Observation, now time.Time) (State, string) {
 		s.Revision, s.Step, s.Failures = s.Promoted, 0, 0
 		return s.enter(Idle, now, "the target is what the primary serves"), "Reverted"
 	}},
-	{from: from(Idle, Succeeded, Failed), when: newRevision, take: release("NewRevision", "a new revision: waiting for its pods to be ready")},
-	{from: from(Progressing, Promoting), warning: true, when: func(p Plan, s State, _ Observation, now time.Time) bool {
-		return !now.Before(s.EnteredAt.Add(p.Deadline))
-	}, take: func(p Plan, s State, _ Observation, now time.Time) (State, string) {
-		s.Weight = 0
-		return s.enter(RollingBack, now, "no progress within %s: %s", p.Deadline, s.Message), "DeadlineExceeded"
+	{name: "a new revision", from: settledPhases, to: []Phase{Progressing}, when: newRevision, take: release("NewRevision", "a new revision: waiting for its pods to be ready")},
+	{name: "abort", from: underWay, to: []Phase{RollingBack}, warning: true, when: asked(Abort), take: func(_ Plan, s State, o Observation, now time.Time) (State, string) {
+		s.Aborting = true
+		return s.answered(o).rollBack(now, "aborted on request at %d %%", s.Weight), "Aborting"
 	}},
-	{from: from(Progressing), warning: true, when: failing, take: fail},
-	{from: from(Progressing), when: candidateReady, take: advance},
-	{from: from(Progressing), when: passed, take: advance},
-	{from: from(Progressing), when: inconclusive, take: hold},
-	{from: from(Promoting), when: func(_ Plan, s State, o Observation, _ time.Time) bool {
+	{name: "no progress by the deadline", from: []Phase{Progressing, Promoting}, to: []Phase{RollingBack}, warning: true, when: overdue, take: func(p Plan, s State, _ Observation, now time.Time) (State, string) {
+		return s.rollBack(now, "no progress within %s: %s", p.stay(s), s.Message), "DeadlineExceeded"
+	}},
+	{name: "a failed check", from: trying, to: []Phase{RollingBack}, warning: true, when: failing, take: fail},
+	{name: "promote", from: trying, to: []Phase{Promoting}, when: func(p Plan, s State, o Observation, now time.Time) bool {
+		return asked(Promote)(p, s, o, now) && o.Target.Ready
+	}, take: func(p Plan, s State, o Observation, now time.Time) (State, string) {
+		s.Paused = false
+		return s.answered(o).promote(p, now, "on request: copying the candidate onto the primary"), "Promoting"
+	}},
+	{name: "pause", from: []Phase{Progressing}, to: []Phase{Waiting}, when: asked(Pause), take: func(_ Plan, s State, o Observation, now time.Time) (State, string) {
+		s.Paused = true
+		return s.answered(o).enter(Waiting, now, "paused at %d %% until somebody resumes", s.Weight), "Paused"
+	}},
+	{name: "resume", from: []Phase{Waiting}, to: []Phase{Progressing}, when: func(p Plan, s State, o Observation, now time.Time) bool {
+		return s.Paused && asked(Resume)(p, s, o, now)
+	}, take: func(p Plan, s State, o Observation, now time.Time) (State, string) {
+		s.Paused = false
+		return s.answered(o).enter(Progressing, now, "resumed at step %d of %d", s.Step, len(p.Steps)), "Resumed"
+	}},
+	{name: "approve", from: []Phase{Waiting}, to: []Phase{Progressing, Promoting}, when: func(p Plan, s State, o Observation, now time.Time) bool {
+		return !s.Paused && asked(Approve)(p, s, o, now)
+	}, take: func(p Plan, s State, o Observation, now time.Time) (State, string) {
+		o.Evidence = nil
+		return advance(p, s.answered(o), o, now)
+	}},
+	{name: "retry", from: []Phase{Failed, Aborted}, to: []Phase{Progressing}, when: asked(Retry), take: func(p Plan, s State, o Observation, now time.Time) (State, string) {
+		return release("Retrying", "on request: waiting for the candidate's pods to be ready")(p, s.answered(o), o, now)
+	}},
+	{name: "a request that can't be met", from: everyPhase, warning: true, when: func(_ Plan, s State, o Observation, _ time.Time) bool {
+		return o.Request.Token != s.Handled
+	}, take: func(_ Plan, s State, o Observation, _ time.Time) (State, string) {
+		if o.Request.Verb != "" {
+			return s.answered(o), "RequestIgnored"
+		}
+		return s.answered(o), ""
+	}, says: refusal},
+	{name: "the candidate is ready", from: []Phase{Progressing}, to: []Phase{Promoting}, when: candidateReady, take: advance},
+	{name: "a passed check", from: []Phase{Progressing}, to: []Phase{Waiting, Promoting}, when: passed, take: func(p Plan, s State, o Observation, now time.Time) (State, string) {
+		if p.Steps[s.Step-1].Pause {
+			return s.checked(o, now).enter(Waiting, now, "step %d of %d passed (%s) and waits for approval", s.Step, len(p.Steps), o.Summary), "Waiting"
+		}
+		return advance(p, s, o, now)
+	}},
+	{name: "a check that tells nothing", from: trying, when: looked, take: hold},
+	{name: "the primary serves the candidate's revision", from: []Phase{Promoting}, to: []Phase{Finalizing}, when: func(_ Plan, s State, o Observation, _ time.Time) bool {
 		return o.Primary.Ready && o.Primary.Revision == s.Revision
 	}, take: func(_ Plan, s State, _ Observation, now time.Time) (State, string) {
 		s.Promoted, s.Weight = s.Revision, 0
 		return s.enter(Finalizing, now, "the primary serves the new revision and takes all traffic"), "Promoted"
 	}},
-	{from: from(Finalizing), when: settled, take: func(_ Plan, s State, _ Observation, now time.Time) (State, string) {
+	{name: "nobody is sent to the candidate any more", from: []Phase{Finalizing}, to: []Phase{Idle, Succeeded}, when: settled, take: func(_ Plan, s State, _ Observation, now time.Time) (State, string) {
 		if s.Step == 0 {
 			return s.enter(Idle, now, "waiting for a new revision"), "Initialized"
 		}
 		return s.enter(Succeeded, now, "revision %s was promoted", s.Revision), "Succeeded"
 	}},
-	{from: from(RollingBack), when: settled, take: func(_ Plan, s State, _ Observation, now time.Time) (State, string) {
-		if s.Revision == s.Promoted {
+	{name: "nobody is sent to the candidate any more", from: []Phase{RollingBack}, to: []Phase{Idle, Failed, Aborted}, when: settled, take: func(_ Plan, s State, _ Observation, now time.Time) (State, string) {
+		switch {
+		case s.Revision == s.Promoted:
 			return s.enter(Idle, now, "%s", s.Message), ""
+		case s.Aborting:
+			return s.enter(Aborted, now, "%s; retry it, or change the target", s.Message), "Aborted"
 		}
 		return s.enter(Failed, now, "rolled back: %s", s.Message), "RolledBack"
 	}},
@@ -98,10 +149,49 @@ func failing(p Plan, s State, o Observation, now time.Time) bool {
 }
 
 func passed(p Plan, s State, o Observation, now time.Time) bool {
-	return Due(p, s, now) && o.Target.Ready && o.Verdict == Pass
+	return Due(p, s, now) && o.Target.Ready && o.Verdict == Pass && !now.Before(s.EnteredAt.Add(p.Steps[s.Step-1].Duration))
 }
 
-func inconclusive(p Plan, s State, _ Observation, now time.Time) bool { return Due(p, s, now) }
+func looked(p Plan, s State, _ Observation, now time.Time) bool { return Due(p, s, now) }
+
+func asked(verb Verb) func(Plan, State, Observation, time.Time) bool {
+	return func(_ Plan, s State, o Observation, _ time.Time) bool {
+		r := o.Request
+		return r.Verb == verb && r.Token != s.Handled && (r.Revision == "" || r.Revision == s.Revision)
+	}
+}
+
+func overdue(p Plan, s State, _ Observation, now time.Time) bool {
+	return !now.Before(s.EnteredAt.Add(p.stay(s)))
+}
+
+// stay is how long a release may be where it is: the deadline, after what the
+// step itself asks for.
+func (p Plan) stay(s State) time.Duration {
+	if s.Phase == Progressing && s.Step > 0 && s.Step <= len(p.Steps) {
+		return p.Steps[s.Step-1].Duration + p.Deadline
+	}
+	return p.Deadline
+}
+
+func refusal(s State, o Observation) string {
+	const cannot = "%s was asked for, which can't be done: "
+	switch v := o.Request.Verb; {
+	case o.Request.Revision != "" && o.Request.Revision != s.Revision:
+		return fmt.Sprintf(cannot+"it was meant for revision %s, and this is %s", v, o.Request.Revision, s.Revision)
+	case v == Promote && slices.Contains(trying, s.Phase):
+		return fmt.Sprintf(cannot+"pods of the candidate are not ready; ask again when they are", v)
+	case v == Approve && s.Paused:
+		return fmt.Sprintf(cannot+"the release is paused; resume it", v)
+	case v == Resume && s.Phase == Waiting:
+		return fmt.Sprintf(cannot+"the release waits for approval; approve it", v)
+	case v == Retry:
+		return fmt.Sprintf(cannot+"only what was rolled back is tried again, and the canary is %s", v, s.Phase)
+	case slices.Contains([]Verb{Approve, Pause, Resume, Promote, Abort}, v):
+		return fmt.Sprintf(cannot+"the canary is %s", v, s.Phase)
+	}
+	return fmt.Sprintf("%q is not something to ask for: it is approve, pause, resume, promote, abort or retry", o.Request.Verb)
+}
 
 func begin(_ Plan, s State, o Observation, now time.Time) (State, string) {
 	s.Revision = o.Target.Revision
@@ -115,6 +205,7 @@ func begin(_ Plan, s State, o Observation, now time.Time) (State, string) {
 func release(reason, message string) func(Plan, State, Observation, time.Time) (State, string) {
 	return func(_ Plan, s State, o Observation, now time.Time) (State, string) {
 		s.Revision, s.Step, s.Weight, s.Failures, s.Evidence = o.Target.Revision, 0, 0, 0, Evidence{}
+		s.Paused, s.Aborting = false, false
 		return s.enter(Progressing, now, "%s", message), reason
 	}
 }
@@ -132,8 +223,7 @@ func fail(p Plan, s State, o Observation, now time.Time) (State, string) {
 	}
 	s = s.checked(o, now)
 	if s.Failures >= p.Threshold {
-		s.Weight = 0
-		return s.enter(RollingBack, now, "%s", summary), "RollingBack"
+		return s.rollBack(now, "%s", summary), "RollingBack"
 	}
 	s.Message = summary
 	return s, "CheckFailed"
@@ -150,8 +240,11 @@ func (s State) checked(o Observation, now time.Time) State {
 
 func hold(_ Plan, s State, o Observation, now time.Time) (State, string) {
 	s = s.checked(o, now)
+	if s.Phase == Waiting {
+		return s, "" // what it waits for is said already
+	}
 	reason := ""
-	if s.Message != o.Summary && o.Verdict != Inconclusive {
+	if s.Message != o.Summary && (o.Verdict == NoData || o.Verdict == Error) {
 		reason = "NoMetricData"
 	}
 	s.Message = o.Summary
@@ -167,10 +260,9 @@ func advance(p Plan, s State, o Observation, now time.Time) (State, string) {
 		s.Evidence = s.Evidence.forStep()
 	}
 	if p.SkipAnalysis || s.Step >= len(p.Steps) {
-		s.Step = max(s.Step, len(p.Steps))
-		return s.enter(Promoting, now, "copying the candidate onto the primary"), "Promoting"
+		return s.promote(p, now, "copying the candidate onto the primary"), "Promoting"
 	}
 	s.Step++
-	s.Weight, s.CheckedAt = p.Steps[s.Step-1], now
+	s.Weight, s.CheckedAt = p.Steps[s.Step-1].Weight, now
 	return s.enter(Progressing, now, "step %d of %d", s.Step, len(p.Steps)), "Advanced"
 }

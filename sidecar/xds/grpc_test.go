@@ -227,3 +227,35 @@ func FuzzEntry(f *testing.F) {
 		}
 	})
 }
+
+// Clients that come, ask and drop leave nothing behind; what runs for them is looked
+// for at the end of all tests.
+func TestClientsThatDropLeaveNothingBehind(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newTestServer(t, nil)
+		server.Publish(world{TypeCluster: {"a": "1"}, TypeListener: {"b": "1"}}, Change{})
+		for round := range 40 {
+			var proxies []*proxy
+			for range 50 {
+				p := connect(t, server, 1000)
+				p.say(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: TypeListener})
+				p.subscribe(TypeCluster, "a", fmt.Sprint("asked in ", round))
+				proxies = append(proxies, p)
+			}
+			if round%2 == 0 {
+				synctest.Wait() // some have been answered, others not
+			}
+			for _, p := range proxies {
+				_ = p.close()
+			}
+		}
+		synctest.Wait()
+		server.mu.Lock()
+		defer server.mu.Unlock()
+		left := len(server.streams) + len(server.pods) + len(server.grouped) + len(server.wildcard[TypeListener]) + len(server.named[TypeCluster])
+		if left > 0 {
+			t.Errorf("%d streams, %d pods, %d groups, %d names are left", len(server.streams), len(server.pods), len(server.grouped), len(server.named[TypeCluster]))
+		}
+	})
+}

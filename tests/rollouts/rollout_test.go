@@ -13,7 +13,7 @@ func many() int {
 	if os.Getenv("HEDDLE_LONG") != "" {
 		return 10000
 	}
-	return 500
+	return 200
 }
 
 // TestFalseAlarms releases candidates that are no worse than they may be, and

@@ -151,8 +151,29 @@ type CanaryComparison struct {
 	SlowIncrease Percentage `json:"slowIncrease,omitempty"`
 }
 
+// CanaryStep is one planned weight.
+type CanaryStep struct {
+	// Weight is the percentage of requests that the candidate gets.
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100
+	Weight int32 `json:"weight"`
+	// Duration is the shortest stay in this step, however good it looks; the
+	// deadline counts from its end.
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s') && duration(self) <= duration('720h')",message="duration must be between 0s and 720h"
+	Duration metav1.Duration `json:"duration,omitempty,omitzero"`
+	// Pause waits for somebody's approval after this step has passed. The
+	// metrics are judged meanwhile, and there is no deadline.
+	// +optional
+	Pause bool `json:"pause,omitempty"`
+}
+
 // CanaryAnalysis says how traffic moves to a candidate.
 //
+// +kubebuilder:validation:XValidation:rule="!has(self.steps) || self.stepWeights == [10, 25, 50]",message="steps and stepWeights both list weights; leave out stepWeights"
 // +kubebuilder:validation:XValidation:rule="!has(self.comparison) || (self.successRate == 99 && self.latency == '500ms' && self.minRequests == 1)",message="successRate, latency and minRequests are fixed limits, which comparison takes the place of; leave out either"
 type CanaryAnalysis struct {
 	// Interval between two looks at the metrics, and the window they are taken
@@ -174,6 +195,13 @@ type CanaryAnalysis struct {
 	// +kubebuilder:validation:items:Maximum=100
 	// +kubebuilder:validation:XValidation:rule="self.isSorted() && self.all(w, self.exists_one(v, v == w))",message="stepWeights must rise from step to step"
 	StepWeights []int32 `json:"stepWeights,omitempty"`
+	// Steps are the same where a step is more than a weight.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=100
+	// +kubebuilder:validation:XValidation:rule="self.map(s, s.weight).isSorted() && self.all(s, self.exists_one(t, t.weight == s.weight))",message="weights must rise from step to step"
+	Steps []CanaryStep `json:"steps,omitempty"`
 	// Threshold is how many failed checks roll a release back; 1 by default.
 	// +optional
 	// +kubebuilder:default=1
@@ -235,6 +263,17 @@ type CanaryStatus struct {
 	// CheckedAt is when metrics were last judged.
 	// +optional
 	CheckedAt metav1.Time `json:"checkedAt,omitempty,omitzero"`
+	// Paused is that somebody asked to stay in this step.
+	// +optional
+	Paused bool `json:"paused,omitempty"`
+	// Aborting is that somebody asked to roll this release back.
+	// +optional
+	Aborting bool `json:"aborting,omitempty"`
+	// HandledRequest is the value of annotation heddle.dev/request that was
+	// last answered. It is not answered again.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	HandledRequest string `json:"handledRequest,omitempty"`
 	// Evidence is what comparing with the primary has brought to light in this
 	// release.
 	// +optional

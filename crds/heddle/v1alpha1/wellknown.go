@@ -42,6 +42,9 @@ const (
 	// app reaches past its sidecar: "10.1.0.0/16,192.0.2.7". Injection adds
 	// those of the MeshConfig.
 	AnnotationExcludeOutboundPrefixes = "heddle.dev/exclude-outbound-prefixes"
+	// AnnotationRequest on a Canary asks for something once:
+	// "VERB[@REVISION] [anything]". Any other value is another request.
+	AnnotationRequest = "heddle.dev/request"
 	// AnnotationInjected marks a pod that the webhook has changed.
 	AnnotationInjected = "heddle.dev/injected"
 )
