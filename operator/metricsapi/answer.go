@@ -31,7 +31,7 @@ func (a answers) of(object named) []*metricsv1alpha2.TrafficMetrics {
 	var out []*metricsv1alpha2.TrafficMetrics
 	for _, backend := range backends(a.snapshot, object) {
 		flows, _ := a.behind(mesh.ServiceKey{Namespace: object.namespace, Name: backend.Name})
-		// Whoever has no identity, probes among them, knows no splits.
+		// Whoever has no identity knows no splits.
 		flows = slices.DeleteFunc(flows, func(f *Flow) bool { return f.Source == mesh.Identity{} })
 		out = append(out, a.about(object, flows, nil, &backend)...)
 	}

@@ -175,6 +175,7 @@ func plaintext(w *mesh.Workload) *hcmv3.HttpConnectionManager {
 // the port.
 func withoutIdentity(w *mesh.Workload, prefix string) *hcmv3.HttpConnectionManager {
 	hcm := inboundHCM(w, prefix)
+	hcm.AccessLog[0].Filter = noProbe(w)
 	hcm.ForwardClientCertDetails = hcmv3.HttpConnectionManager_SANITIZE
 	hcm.EarlyHeaderMutationExtensions = earlyHeaders(setHeader(headerPort, "%DOWNSTREAM_LOCAL_PORT%"))
 	hcm.HttpFilters = []*hcmv3.HttpFilter{onDemandFilter(), routerFilter()}

@@ -1,10 +1,12 @@
 package envoy
 
 import (
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
+	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
@@ -42,6 +44,34 @@ func probeMatch(probe mesh.Probe) *routev3.RouteMatch {
 			exactHeader(headerPort, strconv.Itoa(int(probe.Port))),
 		},
 	}
+}
+
+// noProbe keeps probes out of what is counted: a kubelet that asks every second would
+// else be most of a quiet workload's requests, and all of them successes. Nil keeps
+// out none.
+func noProbe(w *mesh.Workload) *accesslogv3.AccessLogFilter {
+	var all []*accesslogv3.AccessLogFilter
+	for _, probe := range w.Probes {
+		path, _, _ := strings.Cut(probe.Path, "?")
+		var differs []*accesslogv3.AccessLogFilter
+		for _, is := range []*routev3.HeaderMatcher{
+			exactHeader(":method", probe.Method), exactHeader(headerPort, strconv.Itoa(int(probe.Port))),
+			regexHeader(":path", regexp.QuoteMeta(path)+`(\?.*)?`),
+		} {
+			is.InvertMatch = true
+			differs = append(differs, &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_HeaderFilter{
+				HeaderFilter: &accesslogv3.HeaderFilter{Header: is},
+			}})
+		}
+		all = append(all, &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_OrFilter{OrFilter: &accesslogv3.OrFilter{Filters: differs}}})
+	}
+	switch len(all) {
+	case 0:
+		return nil
+	case 1:
+		return all[0]
+	}
+	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_AndFilter{AndFilter: &accesslogv3.AndFilter{Filters: all}}}
 }
 
 // tlsProbes returns the chain for probes over TLS, nil where there are none. It

@@ -71,6 +71,10 @@ func TestCaseO59_TrafficMetricsCountCallersOfOtherNamespaces(t *testing.T) {
 	if list, err = s.metrics("/namespaces/" + s.namespace + "/deployments?t=10m"); err != nil || len(list.Items) != 3 {
 		t.Errorf("deployments: %+v, %v", list.Items, err)
 	}
+	// Nobody calls web but the kubelet, every second.
+	if count := requests(list, func(m *metricsv1alpha2.TrafficMetrics) string { return m.Name }); count["web"] != 0 || count["cart-v1"]+count["cart-v2"] != 200 {
+		t.Errorf("by Deployment: %v", count)
+	}
 	if out, err := s.try("get", "--raw", metricsPath+split, "--as=nobody"); err == nil || !strings.Contains(out, "orbidden") {
 		t.Errorf("who may not look sees %s", out)
 	}
