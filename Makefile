@@ -7,6 +7,7 @@ SHELL := /bin/sh
 CACHE                  := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/heddle
 CONTROLLER_GEN_VERSION := v0.23.0
 GOLANGCI_LINT_VERSION  := v2.15.0
+BENCHSTAT_VERSION      := v0.0.0-20260908200009-22c9c6c9d4da
 CONTROLLER_GEN         := $(CACHE)/tools/controller-gen-$(CONTROLLER_GEN_VERSION)/controller-gen
 GOLANGCI_LINT          := $(CACHE)/tools/golangci-lint-$(GOLANGCI_LINT_VERSION)/golangci-lint
 
@@ -20,6 +21,10 @@ PARTS      ?=
 SIZES      ?= 100x100
 CALLS      ?= 0
 LONG       ?= 60m
+PLOT       ?=
+BASE       ?=
+COUNT      ?= 6
+MICRO      ?= ./crds/... ./operator/... ./sidecar/... ./canary/...
 RATE       ?= 20
 
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
@@ -88,7 +93,7 @@ uninstall-crds: ## Remove the CRDs, and with them every TrafficSplit, TrafficTar
 ##@ Test
 
 .PHONY: test
-test: ## Everything: lint, arch, unit with -race, golden, envoy, envtest, e2e on the lab
+test: ## Everything: lint, arch, unit with -race, golden, envoy, envtest, e2e and compat on the lab
 	@go run ./tests/suite $(if $(PARTS),-only "$(PARTS)")
 
 .PHONY: test-long
@@ -100,6 +105,10 @@ conformance: ## SMI's own suite, 24 steps in the oldest and newest versions (REP
 	@go run ./tests/demo install $(if $(IMG),-img "$(IMG)")
 	@export KUBECONFIG="$${KUBECONFIG:-$$(go run ./tests/lab kubeconfig)}"; \
 	  go run ./tests/conformance $(if $(IMG),-image "$(IMG)/shop:dev") $(if $(REPORT),-json "$(REPORT)")
+
+.PHONY: compat
+compat: ## Releases by stock Flagger and Argo Rollouts, every version and provider (make test: one of each)
+	@HEDDLE_LONG=1 go run ./tests/suite -only compat
 
 .PHONY: lint
 lint: ## gofmt, go vet and golangci-lint
@@ -116,7 +125,7 @@ fuzz: ## Run every fuzz target for FUZZTIME
 .PHONY: bench
 bench: ## The control plane beside the floor (SIZES=100x100,1000x1000 CALLS=10 for ten calls each)
 	@go run ./tests/lab envtest-assets >/dev/null
-	@go run ./tests/bench -sizes "$(SIZES)" -calls $(CALLS) $(if $(REPORT),-json "$(REPORT)")
+	@go run ./tests/bench -sizes "$(SIZES)" -calls $(CALLS) $(if $(REPORT),-json "$(REPORT)") $(if $(PLOT),-plot "$(PLOT)")
 
 .PHONY: bench-endure
 bench-endure: ## Clients that don't read, drop, or come back at once: who pays, what is left
@@ -134,8 +143,19 @@ bench-compare: ## The same beside another revision's operator (BASE=main SIZES=1
 	@go run ./tests/bench -sizes "$(SIZES)" -calls $(CALLS) -base "$(or $(BASE),main)" $(if $(REPORT),-json "$(REPORT)")
 
 .PHONY: bench-micro
-bench-micro: ## Benchmarks of single packages
-	go test -run '^$$' -bench . -benchmem ./crds/... ./operator/... ./sidecar/... ./canary/...
+bench-micro: ## Benchmarks of single packages (BASE=main COUNT=6: beside another revision's, by benchstat)
+ifeq ($(BASE),)
+	go test -run '^$$' -bench . -benchmem $(MICRO)
+else
+	@dir=$$(mktemp -d) || exit 1; \
+	  trap 'git worktree remove --force "$$dir/base" 2>/dev/null; rm -rf "$$dir"' EXIT; \
+	  git worktree add --quiet --detach "$$dir/base" "$(BASE)" || exit 1; \
+	  echo "benchmarks of $(BASE)"; \
+	  (cd "$$dir/base" && go test -run '^$$' -bench . -benchmem -count $(COUNT) $(MICRO)) >"$$dir/before" || { cat "$$dir/before"; exit 1; }; \
+	  echo "benchmarks of this tree"; \
+	  go test -run '^$$' -bench . -benchmem -count $(COUNT) $(MICRO) >"$$dir/now" || { cat "$$dir/now"; exit 1; }; \
+	  go run golang.org/x/perf/cmd/benchstat@$(BENCHSTAT_VERSION) "$(BASE)=$$dir/before" "this tree=$$dir/now"
+endif
 
 ##@ Develop
 

@@ -6,6 +6,8 @@ package analysis
 import (
 	"fmt"
 	"math"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/heddle-mesh/heddle/canary/engine"
@@ -43,4 +45,48 @@ func Judge(l Limits, s Sample) (engine.Verdict, string) {
 		return engine.Fail, fmt.Sprintf("99th percentile %.0f ms, wanted at most %.0f ms", s.LatencyMS, limit)
 	}
 	return engine.Pass, fmt.Sprintf("success rate %.1f %%", rate)
+}
+
+// Range is what one number must keep to. A nil limit is none.
+type Range struct {
+	Name     string
+	Min, Max *float64
+}
+
+// Result is one verdict of several, in words.
+type Result struct {
+	Verdict engine.Verdict
+	Summary string
+}
+
+// JudgeValue compares a number to a range. NaN is no data; infinity is a number.
+func JudgeValue(r Range, v float64) Result {
+	switch {
+	case math.IsNaN(v):
+		return Result{engine.NoData, r.Name + " has no value"}
+	case r.Min != nil && v < *r.Min:
+		return Result{engine.Fail, fmt.Sprintf("%s %.4g, wanted at least %.4g", r.Name, v, *r.Min)}
+	case r.Max != nil && v > *r.Max:
+		return Result{engine.Fail, fmt.Sprintf("%s %.4g, wanted at most %.4g", r.Name, v, *r.Max)}
+	}
+	return Result{engine.Pass, fmt.Sprintf("%s %.4g", r.Name, v)}
+}
+
+// gravity orders verdicts: together, the gravest counts.
+var gravity = map[engine.Verdict]int{engine.Pass: 0, engine.Inconclusive: 1, engine.NoData: 2, engine.Error: 3, engine.Fail: 4}
+
+// Together is the gravest of several verdicts, with the words of all that are so
+// grave. None at all is no data.
+func Together(results ...Result) Result {
+	if len(results) == 0 {
+		return Result{engine.NoData, "nothing to judge by"}
+	}
+	gravest := slices.MaxFunc(results, func(a, b Result) int { return gravity[a.Verdict] - gravity[b.Verdict] }).Verdict
+	var words []string
+	for _, r := range results {
+		if r.Verdict == gravest {
+			words = append(words, r.Summary)
+		}
+	}
+	return Result{gravest, strings.Join(words, "; ")}
 }

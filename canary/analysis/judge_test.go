@@ -34,3 +34,26 @@ func TestJudge(t *testing.T) {
 		})
 	}
 }
+
+func TestTogether(t *testing.T) {
+	t.Parallel()
+	pass, fail := Result{engine.Pass, "good"}, Result{engine.Fail, "bad"}
+	tests := map[string]struct {
+		of   []Result
+		want Result
+	}{
+		"is no data when nothing is looked at": {nil, Result{engine.NoData, "nothing to judge by"}},
+		"passes when all do":                   {[]Result{pass, {engine.Pass, "fast"}}, Result{engine.Pass, "good; fast"}},
+		"fails when one does":                  {[]Result{pass, fail, {engine.Error, "broken"}}, fail},
+		"tells an error from no data":          {[]Result{{engine.NoData, "none"}, {engine.Error, "broken"}, pass}, Result{engine.Error, "broken"}},
+		"waits for evidence":                   {[]Result{pass, {engine.Inconclusive, "so far"}}, Result{engine.Inconclusive, "so far"}},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := Together(tc.of...); got != tc.want {
+				t.Errorf("got %v, want %v", got, tc.want)
+			}
+		})
+	}
+}

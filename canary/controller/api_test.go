@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -61,6 +62,16 @@ func TestAPIServerJudgesSpecs(t *testing.T) {
 		"takes steps": {func(s *heddlev1alpha1.CanarySpec) {
 			s.Analysis.Steps = []heddlev1alpha1.CanaryStep{{Weight: 5, Pause: true}, {Weight: 50}}
 		}, ""},
+		"takes a match without and with a weight": {func(s *heddlev1alpha1.CanarySpec) {
+			insiders := &heddlev1alpha1.LocalReference{Name: "insiders"}
+			s.Analysis.Steps = []heddlev1alpha1.CanaryStep{{MatchRef: insiders}, {Weight: 20, MatchRef: insiders}, {Weight: 20}}
+		}, ""},
+		"takes a step in which only hooks call": {func(s *heddlev1alpha1.CanarySpec) {
+			s.Analysis.Steps = []heddlev1alpha1.CanaryStep{{Iterations: 10}}
+		}, ""},
+		"refuses a step without traffic": {func(s *heddlev1alpha1.CanarySpec) {
+			s.Analysis.Steps = []heddlev1alpha1.CanaryStep{{}, {Weight: 20}}
+		}, "set weight or matchRef"},
 		"refuses falling steps": {func(s *heddlev1alpha1.CanarySpec) {
 			s.Analysis.Steps = []heddlev1alpha1.CanaryStep{{Weight: 50}, {Weight: 50}}
 		}, "must rise"},
@@ -80,6 +91,23 @@ func TestAPIServerJudgesSpecs(t *testing.T) {
 			rate := int32(95)
 			s.Analysis.SuccessRate, s.Analysis.Comparison = &rate, &heddlev1alpha1.CanaryComparison{}
 		}, "leave out either"},
+		"takes a check": {func(s *heddlev1alpha1.CanarySpec) {
+			limit := resource.MustParse("0.5")
+			s.Analysis.Checks, s.Analysis.OnlyChecks = []heddlev1alpha1.CanaryCheck{{Name: "queue", TemplateRef: heddlev1alpha1.LocalReference{Name: "queue"}, Max: &limit}}, true
+		}, ""},
+		"refuses a check that can't fail": {func(s *heddlev1alpha1.CanarySpec) {
+			s.Analysis.Checks = []heddlev1alpha1.CanaryCheck{{Name: "queue", TemplateRef: heddlev1alpha1.LocalReference{Name: "queue"}}}
+		}, "set min, max or both"},
+		"refuses onlyChecks without checks": {func(s *heddlev1alpha1.CanarySpec) { s.Analysis.OnlyChecks = true }, "add a check"},
+		"takes a hook": {func(s *heddlev1alpha1.CanarySpec) {
+			s.Analysis.Hooks = []heddlev1alpha1.CanaryHook{{Name: "gate", Type: "confirm-promotion", URL: "http://gate.shop:8080/open?a=b"}}
+		}, ""},
+		"refuses an unknown hook": {func(s *heddlev1alpha1.CanarySpec) {
+			s.Analysis.Hooks = []heddlev1alpha1.CanaryHook{{Name: "gate", Type: "confirm", URL: "http://gate"}}
+		}, "confirm-promotion"},
+		"refuses a hook with a password": {func(s *heddlev1alpha1.CanarySpec) {
+			s.Analysis.Hooks = []heddlev1alpha1.CanaryHook{{Name: "gate", Type: "event", URL: "http://user:pass@gate"}}
+		}, "url"},
 		"refuses another target kind": {func(s *heddlev1alpha1.CanarySpec) { s.TargetRef.Kind = "StatefulSet" }, "kind"},
 	}
 	for name, tc := range tests {

@@ -17,23 +17,24 @@ import (
 	heddlev1alpha1 "github.com/heddle-mesh/heddle/crds/heddle/v1alpha1"
 )
 
-// compare looks at candidate and primary since the last look.
-func (r *Reconciler) compare(ctx context.Context, canary *heddlev1alpha1.Canary, plan engine.Plan, state engine.State, now time.Time) engine.Observation {
+// compare looks at candidate and primary since the last look. A proof is final.
+func (r *Reconciler) compare(ctx context.Context, canary *heddlev1alpha1.Canary, plan engine.Plan, state engine.State, now time.Time, o *engine.Observation) analysis.Result {
 	target := canary.Spec.TargetRef.Name
 	look, err := r.Source.Look(ctx, metrics.Pair{Namespace: canary.Namespace, Canary: target, Primary: workload.PrimaryName(target)}, state.Evidence, now)
 	if err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "metrics could not be read")
-		return engine.Observation{Verdict: engine.Error, Summary: unreadable}
+		return analysis.Result{Verdict: engine.Error, Summary: unreadable}
 	}
 	next := 100
 	if state.Step < len(plan.Steps) {
-		next = plan.Steps[state.Step].Weight
+		next = max(1, plan.Steps[state.Step].Weight)
 	}
 	evidence, verdict, summary := analysis.Compare(comparisonOf(canary.Spec.Analysis.Comparison), state.Evidence, look, next)
 	if verdict != engine.Error {
 		evidence.CountedAt = now
 	}
-	return engine.Observation{Verdict: verdict, Summary: summary, Evidence: &evidence, Final: true}
+	o.Evidence, o.Final = &evidence, verdict == engine.Fail
+	return analysis.Result{Verdict: verdict, Summary: summary}
 }
 
 func comparisonOf(c *heddlev1alpha1.CanaryComparison) analysis.Comparison {

@@ -22,12 +22,16 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	crcontroller "sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/heddle-mesh/heddle/canary/analysis"
+	"github.com/heddle-mesh/heddle/canary/egress"
 	"github.com/heddle-mesh/heddle/canary/engine"
+	"github.com/heddle-mesh/heddle/canary/gate"
 	"github.com/heddle-mesh/heddle/canary/metrics"
+	"github.com/heddle-mesh/heddle/canary/notify"
 	"github.com/heddle-mesh/heddle/canary/traffic"
 	"github.com/heddle-mesh/heddle/canary/workload"
 	heddlev1alpha1 "github.com/heddle-mesh/heddle/crds/heddle/v1alpha1"
@@ -42,6 +46,8 @@ const unreadable = "metrics could not be read: is Prometheus reachable?"
 type Measurer interface {
 	Look(ctx context.Context, of metrics.Pair, e engine.Evidence, now time.Time) (analysis.Look, error)
 	Measure(ctx context.Context, namespace, deployment string, window time.Duration, now time.Time) (analysis.Sample, error)
+	// Value asks somebody's own Prometheus, or ours when none is named.
+	Value(ctx context.Context, of metrics.Provider, query string, now time.Time) (float64, error)
 }
 
 // Announcer writes Events.
@@ -64,11 +70,19 @@ type Options struct {
 // after the start.
 type Reconciler struct {
 	Client client.Client
-	Events Announcer
-	Source Measurer
-	Clock  func() time.Time
-	Settle time.Duration
+	// Secrets are read as they are used and never kept.
+	Secrets client.Reader
+	Events  Announcer
+	Source  Measurer
+	Hooks   Asker
+	Alerts  Notifier
+	Clock   func() time.Time
+	Settle  time.Duration
 }
+
+// atOnce is how many canaries are worked on at the same time; most of it is
+// waiting for others' answers.
+const atOnce = 32
 
 // SetupWithManager adds the controller; it runs on the leader only.
 func SetupWithManager(mgr ctrl.Manager, o Options) error {
@@ -76,7 +90,7 @@ func SetupWithManager(mgr ctrl.Manager, o Options) error {
 	if err != nil {
 		return err
 	}
-	r := &Reconciler{Client: mgr.GetClient(), Events: mgr.GetEventRecorder("heddle-canary"), Source: source, Clock: o.Clock, Settle: o.Settle}
+	r := &Reconciler{Client: mgr.GetClient(), Secrets: mgr.GetAPIReader(), Events: mgr.GetEventRecorder("heddle-canary"), Source: source, Hooks: gate.Caller{Guard: egress.Outside}, Alerts: notify.Sender{Guard: egress.Outside}, Clock: o.Clock, Settle: o.Settle}
 	if r.Clock == nil {
 		r.Clock = time.Now
 	}
@@ -89,6 +103,7 @@ func SetupWithManager(mgr ctrl.Manager, o Options) error {
 		Owns(&splitv1alpha4.TrafficSplit{}).
 		Watches(&appsv1.Deployment{}, handler.EnqueueRequestsFromMapFunc(r.concerned)).
 		Watches(&corev1.Service{}, handler.EnqueueRequestsFromMapFunc(r.concerned)).
+		WithOptions(crcontroller.Options{MaxConcurrentReconciles: atOnce}).
 		Complete(r)
 	if err != nil {
 		return fmt.Errorf("canary controller: %w", err)
@@ -151,6 +166,7 @@ func (r *Reconciler) step(ctx context.Context, request reconcile.Request) (recon
 		return reconcile.Result{}, err
 	}
 	err = r.apply(ctx, canary, pair, actions)
+	r.announce(ctx, canary, next, actions, now) // comes only once, whatever became of the rest
 	switch {
 	case errors.Is(err, traffic.ErrOwnedElsewhere), errors.Is(err, workload.ErrOwnedElsewhere):
 		return reconcile.Result{RequeueAfter: 30 * time.Second},
@@ -195,24 +211,13 @@ func (r *Reconciler) observe(ctx context.Context, canary *heddlev1alpha1.Canary,
 	if o.Target, o.Primary, err = pair.Observe(); err != nil {
 		return o, fmt.Errorf("look at Deployment %s: %w", pair.Target.Name, err)
 	}
-	if o.Routing, err = (traffic.Router{Client: r.Client}).Confirm(ctx, canary, rootOf(canary).Name, 100-state.Weight, state.Weight); err != nil {
+	if o.Routing, err = (traffic.Router{Client: r.Client}).Confirm(ctx, canary, rootOf(canary).Name, state.Shares()); err != nil {
 		return o, err //nolint:wrapcheck // it says what was attempted
 	}
-	if !engine.Due(plan, state, now) {
-		return o, nil
+	if engine.Due(plan, state, now) {
+		r.judge(ctx, canary, plan, state, now, &o)
 	}
-	if canary.Spec.Analysis.Comparison != nil {
-		c := r.compare(ctx, canary, plan, state, now)
-		c.Target, c.Primary, c.Routing, c.Request = o.Target, o.Primary, o.Routing, o.Request
-		return c, nil
-	}
-	sample, err := r.Source.Measure(ctx, canary.Namespace, pair.Target.Name, plan.Interval, now)
-	if err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "metrics could not be read")
-		o.Verdict, o.Summary = engine.Error, unreadable
-		return o, nil
-	}
-	o.Verdict, o.Summary = analysis.Judge(limitsOf(canary), sample)
+	o.Answers = r.ask(ctx, canary, engine.Asks(plan, state, o, now), state.Revision)
 	return o, nil
 }
 
@@ -220,11 +225,7 @@ func (r *Reconciler) apply(ctx context.Context, canary *heddlev1alpha1.Canary, p
 	root := rootOf(canary)
 	for _, action := range actions { // words first: they come only once
 		if e, ok := action.(engine.Emit); ok {
-			kind := corev1.EventTypeNormal
-			if e.Warning {
-				kind = corev1.EventTypeWarning
-			}
-			r.Events.Eventf(canary, nil, kind, e.Reason, "Release", "%s", e.Message)
+			r.Events.Eventf(canary, nil, eventType(e), e.Reason, "Release", "%s", e.Message)
 		}
 	}
 	if err := pair.EnsureBackends(ctx, root); err != nil {
@@ -238,12 +239,12 @@ func (r *Reconciler) apply(ctx context.Context, canary *heddlev1alpha1.Canary, p
 		case engine.RestoreTemplate:
 			err = pair.RestoreTemplate(ctx, a.Revision)
 		case engine.SetWeights:
-			err = traffic.Router{Client: r.Client}.SetWeights(ctx, canary, root.Name, a.Primary, a.Canary)
+			err = traffic.Router{Client: r.Client}.SetWeights(ctx, canary, root.Name, a)
 		case engine.SelectPrimary:
 			err = pair.SelectPrimary(ctx, root)
 		case engine.ScaleCanary:
 			err = pair.Scale(ctx, a.Up)
-		case engine.Emit:
+		case engine.Emit, engine.RunHooks: // told of afterwards
 		}
 		if err != nil {
 			return err

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -34,8 +35,13 @@ func planOf(c *heddlev1alpha1.Canary, settle time.Duration) engine.Plan {
 		Deadline:  time.Duration(or(c.Spec.ProgressDeadlineSeconds, 600)) * time.Second,
 		Settle:    settle, SkipAnalysis: c.Spec.SkipAnalysis, Suspend: c.Spec.Suspend,
 	}
+	for _, h := range a.Hooks {
+		if kind := engine.Hook(h.Type); h.Type != heddlev1alpha1.HookEvent && !slices.Contains(p.Hooks, kind) {
+			p.Hooks = append(p.Hooks, kind)
+		}
+	}
 	for _, s := range a.Steps {
-		p.Steps = append(p.Steps, engine.StepPlan{Weight: int(s.Weight), Duration: s.Duration.Duration, Pause: s.Pause})
+		p.Steps = append(p.Steps, engine.StepPlan{Weight: int(s.Weight), Match: matchOf(s), Iterations: int(s.Iterations), Duration: s.Duration.Duration, Pause: s.Pause})
 	}
 	if len(p.Steps) > 0 {
 		return p
@@ -65,6 +71,13 @@ func requestOf(c *heddlev1alpha1.Canary) engine.Request {
 	return engine.Request{Verb: engine.Verb(verb), Revision: revision, Token: value}
 }
 
+func matchOf(s heddlev1alpha1.CanaryStep) string {
+	if s.MatchRef == nil {
+		return ""
+	}
+	return s.MatchRef.Name
+}
+
 func limitsOf(c *heddlev1alpha1.Canary) analysis.Limits {
 	a := c.Spec.Analysis
 	l := analysis.Limits{SuccessRate: 99, Latency: or(a.Latency.Duration, 500*time.Millisecond), MinRequests: float64(or(a.MinRequests, 1))}
@@ -89,7 +102,7 @@ func stateOf(c *heddlev1alpha1.Canary) engine.State {
 		Phase: engine.Phase(s.Phase), Revision: s.Revision, Promoted: s.PromotedRevision,
 		Step: int(s.Step), Weight: int(s.Weight), Failures: int(s.Failures),
 		EnteredAt: s.EnteredAt.Time, CheckedAt: s.CheckedAt.Time, Message: s.Message, Evidence: evidenceOf(s.Evidence),
-		Paused: s.Paused, Aborting: s.Aborting, Handled: s.HandledRequest,
+		Paused: s.Paused, Aborting: s.Aborting, Handled: s.HandledRequest, Awaits: engine.Hook(s.Awaits), Match: s.Match, Passes: int(s.Passes),
 	}
 }
 
@@ -100,6 +113,8 @@ func into(c *heddlev1alpha1.Canary, s engine.State) {
 	c.Status.EnteredAt, c.Status.CheckedAt = metav1.NewTime(s.EnteredAt), metav1.NewTime(s.CheckedAt)
 	c.Status.Message, c.Status.ObservedGeneration = s.Message, c.Generation
 	c.Status.Paused, c.Status.Aborting, c.Status.HandledRequest = s.Paused, s.Aborting, s.Handled
+	c.Status.Match, c.Status.Passes = s.Match, int32(s.Passes) //nolint:gosec // small by the schema
+	c.Status.Awaits = heddlev1alpha1.CanaryHookType(s.Awaits)
 	c.Status.Evidence = nil
 	if c.Spec.Analysis.Comparison != nil && !s.Evidence.CountedAt.IsZero() {
 		c.Status.Evidence = toEvidence(s.Evidence)

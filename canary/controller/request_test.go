@@ -55,7 +55,7 @@ func (w *world) split() splitv1alpha4.TrafficSplitSpec {
 func TestAGateWaitsForApproval(t *testing.T) {
 	t.Parallel()
 	w := gated(t)
-	for range 200 { // far beyond the deadline
+	for range 70 { // beyond the deadline
 		w.tick()
 	}
 	if s := w.canary(); s.Phase != "Waiting" || s.Weight != 20 || !strings.Contains(s.Message, "approval") {

@@ -3,8 +3,10 @@ package controller
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -20,7 +22,9 @@ import (
 
 	"github.com/heddle-mesh/heddle/canary/analysis"
 	"github.com/heddle-mesh/heddle/canary/engine"
+	"github.com/heddle-mesh/heddle/canary/gate"
 	"github.com/heddle-mesh/heddle/canary/metrics"
+	"github.com/heddle-mesh/heddle/canary/notify"
 	heddlev1alpha1 "github.com/heddle-mesh/heddle/crds/heddle/v1alpha1"
 	splitv1alpha4 "github.com/heddle-mesh/heddle/crds/smi/split/v1alpha4"
 )
@@ -32,6 +36,12 @@ type world struct {
 	now    time.Time
 	sample analysis.Sample
 	look   analysis.Look
+	values map[string]float64 // by query
+	asked  []metrics.Provider
+	nos    map[string]error // of hooks, by name
+	calls  []string         // of hooks: name, phase and event
+	alerts []string         // provider, severity and reason
+	hooks  sync.Mutex       // guards calls and alerts
 	broken error
 	stuck  bool // the primary never gets ready
 	events []string
@@ -44,6 +54,29 @@ func (w *world) Measure(context.Context, string, string, time.Duration, time.Tim
 
 func (w *world) Look(context.Context, metrics.Pair, engine.Evidence, time.Time) (analysis.Look, error) {
 	return w.look, w.broken
+}
+
+func (w *world) Value(_ context.Context, of metrics.Provider, query string, _ time.Time) (float64, error) {
+	w.asked = append(w.asked, of)
+	v, ok := w.values[query]
+	if !ok {
+		return 0, fmt.Errorf("no query is %s", query)
+	}
+	return v, nil
+}
+
+func (w *world) Call(_ context.Context, h gate.Hook, p gate.Payload) error {
+	w.hooks.Lock()
+	defer w.hooks.Unlock()
+	w.calls = append(w.calls, strings.TrimSpace(h.Name+" "+p.Phase+" "+p.Metadata["eventType"]))
+	return w.nos[h.Name]
+}
+
+func (w *world) Send(_ context.Context, p notify.Provider, m notify.Message) error {
+	w.hooks.Lock()
+	defer w.hooks.Unlock()
+	w.alerts = append(w.alerts, p.Type+" "+p.Address+" "+m.Severity.String()+" "+m.Reason)
+	return nil
 }
 
 func (w *world) Eventf(_, _ runtime.Object, _, reason, _, _ string, _ ...any) {
@@ -65,7 +98,7 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 	w := &world{T: t, now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), sample: analysis.Sample{Requests: 100}}
 	w.client = fake.NewClientBuilder().WithScheme(scheme).WithObjects(append(objects, canary)...).
 		WithStatusSubresource(&heddlev1alpha1.Canary{}, &appsv1.Deployment{}).Build()
-	w.r = &Reconciler{Client: w.client, Events: w, Source: w, Clock: func() time.Time { return w.now }, Settle: 10 * time.Second}
+	w.r = &Reconciler{Client: w.client, Secrets: w.client, Events: w, Source: w, Hooks: w, Alerts: w, Clock: func() time.Time { return w.now }, Settle: 10 * time.Second}
 	return w
 }
 

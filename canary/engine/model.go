@@ -39,9 +39,11 @@ const (
 
 // StepPlan is one planned weight.
 type StepPlan struct {
-	Weight   int           // percentage of the candidate, 1 to 100
-	Duration time.Duration // shortest stay
-	Pause    bool          // somebody has to approve of what comes after
+	Weight     int           // percentage of the candidate, to 100
+	Match      string        // names requests that all go to the candidate; empty is none
+	Iterations int           // how many checks must pass, 1 when it is less
+	Duration   time.Duration // shortest stay
+	Pause      bool          // somebody has to approve of what comes after
 }
 
 // Request is what somebody asks for, once. The zero Request is none.
@@ -66,13 +68,14 @@ const (
 
 // Plan is what the user asks for, complete and checked.
 type Plan struct {
-	Steps        []StepPlan    // of rising weight, at least one
+	Steps        []StepPlan    // of weight that doesn't fall, at least one
 	Interval     time.Duration // between two checks
 	Threshold    int           // failed checks that end a release, at least 1
 	Deadline     time.Duration // longest stay in one step
 	Settle       time.Duration // between a change of weights and a scale-down
 	SkipAnalysis bool
 	Suspend      bool
+	Hooks        []Hook // that there are
 }
 
 // State is what is stored. The zero State is a canary never seen before.
@@ -82,6 +85,8 @@ type State struct {
 	Promoted  string // what the primary serves
 	Step      int    // from 1; 0 is before the first
 	Weight    int    // percentage of the candidate
+	Match     string // names requests that all go to the candidate
+	Passes    int    // checks that passed in this step
 	Failures  int
 	EnteredAt time.Time // of the phase or the step
 	CheckedAt time.Time // of the last check
@@ -89,6 +94,7 @@ type State struct {
 	Message   string
 	Paused    bool   // Waiting, since somebody asked for it
 	Aborting  bool   // RollingBack, since somebody asked for it
+	Awaits    Hook   // Waiting, until it confirms
 	Handled   string // the Token of the last Request that was answered
 }
 
@@ -115,9 +121,10 @@ const (
 // leaves everything where it stands.
 type Observation struct {
 	Target, Primary Workload
-	Verdict         Verdict // only looked at when Due
-	Summary         string  // the verdict in words
-	Final           bool    // a Fail ends the release, whatever the threshold
+	Verdict         Verdict         // only looked at when Due
+	Summary         string          // the verdict in words
+	Final           bool            // a Fail ends the release, whatever the threshold
+	Answers         map[Hook]Answer // of those that Asks lists
 	Request         Request
 	Evidence        *Evidence // what the verdict was read from; nil keeps the State's
 	Routing         Routing   // of the State's weight
@@ -133,13 +140,19 @@ type (
 	CopyTemplate struct{ Revision string }
 	// RestoreTemplate gives the primary back what it was before the last copy.
 	RestoreTemplate struct{ Revision string }
-	// SetWeights shares out the requests; the two add up to 100.
-	SetWeights struct{ Primary, Canary int }
+	// SetWeights shares out the requests; the two add up to 100. Those that
+	// Match names all go to the candidate.
+	SetWeights struct {
+		Primary, Canary int
+		Match           string
+	}
 	// SelectPrimary makes the root service select the primary.
 	SelectPrimary struct{}
 	// ScaleCanary gives the target as many instances as the primary has, or
 	// none. One that has some already keeps its number.
 	ScaleCanary struct{ Up bool }
+	// RunHooks tells hooks of a kind, once; what they answer doesn't matter.
+	RunHooks struct{ Hook Hook }
 	// Emit announces a transition. It comes once, with the transition.
 	Emit struct {
 		Reason, Message string
@@ -152,4 +165,5 @@ func (RestoreTemplate) action() {}
 func (SetWeights) action()      {}
 func (SelectPrimary) action()   {}
 func (ScaleCanary) action()     {}
+func (RunHooks) action()        {}
 func (Emit) action()            {}

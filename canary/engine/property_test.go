@@ -16,8 +16,13 @@ func TestRandomHistories(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		plan := Plan{
-			Steps: []StepPlan{{Weight: 10}, {Weight: 30, Pause: true}, {Weight: 60, Duration: 20 * time.Second}}, Interval: 10 * time.Second, Threshold: rapid.IntRange(1, 3).Draw(t, "threshold"),
+			Steps: []StepPlan{{Iterations: 2}, {Match: "insiders"}, {Weight: 10, Match: "insiders"}, {Weight: 30, Pause: true}, {Weight: 60, Duration: 20 * time.Second}}, Interval: 10 * time.Second, Threshold: rapid.IntRange(1, 3).Draw(t, "threshold"),
 			Deadline: time.Minute, Settle: 5 * time.Second, SkipAnalysis: rapid.Bool().Draw(t, "skip"),
+		}
+		for _, h := range []Hook{ConfirmRollout, PreRollout, Rollout, ConfirmTrafficIncrease, ConfirmPromotion, Rollback, PostRollout} {
+			if rapid.IntRange(0, 3).Draw(t, string(h)) == 0 {
+				plan.Hooks = append(plan.Hooks, h)
+			}
 		}
 		now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 		revisions := rapid.SampledFrom([]string{"a", "b", "c"})
@@ -36,6 +41,10 @@ func TestRandomHistories(t *testing.T) {
 				Final:   rapid.Bool().Draw(t, "final"),
 				Request: request,
 				Routing: Routing(rapid.IntRange(0, 2).Draw(t, "routing")),
+			}
+			o.Answers = map[Hook]Answer{}
+			for _, h := range Asks(plan, s, o, now) {
+				o.Answers[h] = Answer{Yes: rapid.IntRange(0, 3).Draw(t, "answer") > 0}
 			}
 			next, actions := Step(plan, s, o, now)
 			check(t, plan, s, next, o, actions)
@@ -72,24 +81,44 @@ func check(t *rapid.T, plan Plan, before, after State, o Observation, actions []
 	if !o.Target.Exists && len(actions) > 0 {
 		t.Fatal("acted without a target")
 	}
-	limit := 0
+	limit, match := 0, ""
 	if after.Step > 0 {
-		limit = plan.Steps[after.Step-1].Weight
+		limit, match = plan.Steps[after.Step-1].Weight, plan.Steps[after.Step-1].Match
 	}
-	if after.Weight > limit {
-		t.Fatalf("weight %d at step %d", after.Weight, after.Step)
+	kept := after.Phase == Promoting && after.Match == before.Match // though later steps were left out
+	if after.Weight > limit || after.Match != "" && after.Match != match && !kept {
+		t.Fatalf("weight %d and match %q at step %d", after.Weight, after.Match, after.Step)
 	}
 	if abort := o.Request.Verb == Abort && o.Request.Token != before.Handled && o.Request.Revision == ""; abort && o.Target.Exists &&
-		o.Target.Revision == before.Revision && slices.Contains(underWay, before.Phase) && (after.Weight != 0 || after.Phase != RollingBack) {
+		o.Target.Revision == before.Revision && slices.Contains(underWay, before.Phase) && ((after.Weight > 0 || after.Match != "") || after.Phase != RollingBack) {
 		t.Fatalf("aborted in %+v and got to %+v", before, after)
 	}
-	if before.Phase == Waiting && after.Phase == Progressing && after.Step > before.Step && o.Request.Verb != Approve {
+	if before.Phase == Waiting && after.Phase == Progressing && after.Step > before.Step && o.Request.Verb != Approve && !confirms(plan, o, before.Awaits) {
 		t.Fatal("went on without approval")
+	}
+	if forward := after.Step > before.Step || after.Phase == Promoting && before.Phase != Promoting; forward && o.Target.Exists &&
+		o.Request.Verb != Approve && o.Request.Verb != Promote {
+		if guard := plan.guard(before); guard != "" && !o.Answers[guard].Yes {
+			t.Fatalf("went on without %s", guard)
+		}
+		if before.Step == 0 && before.Phase == Progressing && slices.Contains(plan.Hooks, PreRollout) && !o.Answers[PreRollout].Yes {
+			t.Fatal("gave traffic before pre-rollout")
+		}
+	}
+	if judged := before.Phase == Progressing && before.Step > 0 && !plan.SkipAnalysis && (after.Step > before.Step || after.Phase == Promoting); judged &&
+		o.Routing == RoutingPending && o.Request.Verb != Promote {
+		t.Fatal("went on though proxies hadn't followed")
+	}
+	if after.Awaits != "" && (after.Phase != Waiting || after.Paused) {
+		t.Fatalf("awaits %s in %+v", after.Awaits, after)
+	}
+	if o.Answers[Rollback].Yes && (after.Weight > 0 || after.Match != "") {
+		t.Fatal("a hook asked for a rollback in vain")
 	}
 	if slices.Contains([]Phase{Failed, Aborted}, before.Phase) && after.Phase != before.Phase && after.Revision == before.Revision && o.Request.Verb != Retry {
 		t.Fatal("went on after the end")
 	}
-	if !slices.Contains(underWay, after.Phase) && after.Weight != 0 {
+	if !slices.Contains(underWay, after.Phase) && (after.Weight > 0 || after.Match != "") {
 		t.Fatalf("weight %d in phase %s", after.Weight, after.Phase)
 	}
 	if after.Phase == Progressing && before.Phase == Progressing && after.Step > before.Step+1 {
@@ -101,20 +130,28 @@ func check(t *rapid.T, plan Plan, before, after State, o Observation, actions []
 	for _, a := range actions {
 		switch a := a.(type) {
 		case SetWeights:
-			if a.Primary+a.Canary != 100 || a.Canary != after.Weight {
+			if a.Primary+a.Canary != 100 || a.Canary != after.Weight || a.Match != after.Match {
 				t.Fatalf("weights %+v in state %+v", a, after)
 			}
 		case ScaleCanary:
-			if !a.Up && after.Weight != 0 {
+			if !a.Up && (after.Weight > 0 || after.Match != "") {
 				t.Fatal("scaled a candidate down that has traffic")
 			}
 		case CopyTemplate:
 			if after.Phase != Initializing && after.Phase != Promoting {
 				t.Fatalf("copied in phase %s", after.Phase)
 			}
+		case RunHooks:
+			if !slices.Contains(ended, after.Phase) || slices.Contains(ended, before.Phase) {
+				t.Fatalf("told of an end in %s", after.Phase)
+			}
 		case RestoreTemplate, SelectPrimary, Emit:
 		}
 	}
+}
+
+func confirms(p Plan, o Observation, h Hook) bool {
+	return h != "" && (o.Answers[h].Yes || !slices.Contains(p.Hooks, h))
 }
 
 // TestAReleaseAlwaysEnds: whatever the verdicts, a release of a revision that
@@ -147,4 +184,35 @@ func TestAReleaseAlwaysEnds(t *testing.T) {
 			t.Fatalf("%d failed checks and phase %s", failed, s.Phase)
 		}
 	})
+}
+
+// TestPreRolloutIsAskedAgain: a no counts as a failed check, and keeps traffic
+// away until a yes, however ready the candidate is.
+func TestPreRolloutIsAskedAgain(t *testing.T) {
+	t.Parallel()
+	plan := Plan{Steps: []StepPlan{{Weight: 20}}, Interval: 10 * time.Second, Threshold: 3, Deadline: time.Minute, Hooks: []Hook{PreRollout}}
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	s := State{Phase: Progressing, Revision: "b", Promoted: "a", EnteredAt: now}
+	o := Observation{Target: Workload{Exists: true, Revision: "b", Ready: true}, Primary: Workload{Exists: true, Revision: "a", Ready: true}}
+	for second := range 12 {
+		at := now.Add(time.Duration(second) * time.Second)
+		asks := Asks(plan, s, o, at)
+		if (len(asks) == 1) != (second%10 == 0) {
+			t.Fatalf("second %d: asks %v", second, asks)
+		}
+		o.Answers = nil
+		if len(asks) == 1 {
+			o.Answers = map[Hook]Answer{PreRollout: {Yes: second > 0, Words: "not yet"}}
+		}
+		s, _ = Step(plan, s, o, at)
+		if want := second >= 10; (s.Weight > 0) != want {
+			t.Fatalf("second %d: %+v", second, s)
+		}
+		if s.Weight > 0 {
+			break
+		}
+	}
+	if s.Failures != 1 {
+		t.Errorf("failures = %d", s.Failures)
+	}
 }

@@ -8,7 +8,7 @@ import (
 
 // Due is whether the metrics are to be judged now.
 func Due(p Plan, s State, now time.Time) bool {
-	return (s.Phase == Progressing || s.Phase == Waiting) && s.Weight > 0 && !p.Suspend && !p.SkipAnalysis && !now.Before(s.CheckedAt.Add(p.Interval))
+	return polls(p, s, now) && s.Step > 0 && !p.SkipAnalysis
 }
 
 // WakeAt is when Step wants to be called again if nothing else happens; the
@@ -17,13 +17,13 @@ func WakeAt(p Plan, s State, now time.Time) time.Time {
 	switch s.Phase {
 	case Progressing:
 		deadline := s.EnteredAt.Add(p.stay(s))
-		if check := s.CheckedAt.Add(p.Interval); s.Weight > 0 && check.Before(deadline) {
+		if check := s.CheckedAt.Add(p.Interval); (s.Step > 0 || check.After(now)) && check.Before(deadline) {
 			return check
 		}
 		return deadline
 	case Waiting:
-		if s.Weight > 0 && !p.SkipAnalysis {
-			return s.CheckedAt.Add(p.Interval)
+		if check := s.CheckedAt.Add(p.Interval); s.Step > 0 && !p.SkipAnalysis || check.After(now) {
+			return check
 		}
 	case Promoting:
 		return s.EnteredAt.Add(p.Deadline)
@@ -58,6 +58,9 @@ func Step(p Plan, s State, o Observation, now time.Time) (State, []Action) {
 				}
 				actions = append(actions, Emit{Reason: reason, Message: message, Warning: t.warning})
 			}
+			if slices.Contains(ended, next.Phase) && next.Phase != s.Phase && slices.Contains(p.Hooks, PostRollout) {
+				actions = append(actions, RunHooks{PostRollout})
+			}
 			return next, actions
 		}
 	}
@@ -76,19 +79,27 @@ func desired(s State, o Observation) []Action {
 	if s.Phase != Promoting && o.Primary.Exists && o.Primary.Revision != s.Promoted {
 		actions = append(actions, RestoreTemplate{Revision: s.Promoted})
 	}
-	actions = append(actions, SetWeights{Primary: 100 - s.Weight, Canary: s.Weight}, SelectPrimary{})
+	actions = append(actions, s.Shares(), SelectPrimary{})
 	switch s.Phase {
 	case Promoting:
 		if o.Primary.Revision != s.Revision {
 			actions = append(actions, CopyTemplate{Revision: s.Revision})
 		}
 		actions = append(actions, ScaleCanary{Up: true})
-	case Progressing, Waiting, Finalizing, RollingBack:
-		actions = append(actions, ScaleCanary{Up: true})
+	case Progressing, Waiting:
+		if s.Awaits != ConfirmRollout {
+			actions = append(actions, ScaleCanary{Up: true})
+		}
+	case Finalizing, RollingBack: // what runs goes on
 	case Idle, Succeeded, Failed, Aborted, Initializing:
 		actions = append(actions, ScaleCanary{})
 	}
 	return actions
+}
+
+// Shares is how requests are shared out in a state.
+func (s State) Shares() SetWeights {
+	return SetWeights{Primary: 100 - s.Weight, Canary: s.Weight, Match: s.Match}
 }
 
 // enter is the state at the start of a phase.
@@ -99,13 +110,13 @@ func (s State) enter(phase Phase, now time.Time, format string, args ...any) Sta
 
 // rollBack takes all traffic away from the candidate.
 func (s State) rollBack(now time.Time, format string, args ...any) State {
-	s.Weight, s.Paused = 0, false
+	s.Weight, s.Match, s.Paused, s.Awaits = 0, "", false, ""
 	return s.enter(RollingBack, now, format, args...)
 }
 
 // promote leaves no step to go.
 func (s State) promote(p Plan, now time.Time, message string) State {
-	s.Step = max(s.Step, len(p.Steps))
+	s.Step, s.Awaits = max(s.Step, len(p.Steps)), ""
 	return s.enter(Promoting, now, "%s", message)
 }
 

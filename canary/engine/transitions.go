@@ -22,6 +22,7 @@ var (
 	settledPhases = []Phase{Idle, Succeeded, Failed, Aborted}
 	trying        = []Phase{Progressing, Waiting}
 	underWay      = []Phase{Progressing, Waiting, Promoting}
+	ended         = []Phase{Succeeded, Failed, Aborted}
 	everyPhase    = []Phase{Initializing, Idle, Progressing, Waiting, Promoting, Finalizing, Succeeded, RollingBack, Failed, Aborted}
 )
 
@@ -41,18 +42,23 @@ var transitions = []transition{
 		s.Revision = s.Promoted
 		return s.rollBack(now, "the target went back to what the primary serves"), "Reverted"
 	}},
-	{name: "another revision", from: underWay, to: []Phase{Progressing}, when: newRevision, take: release("NewRevision", "another revision came: starting again")},
+	{name: "another revision", from: underWay, to: []Phase{Progressing, Waiting}, when: newRevision, take: release("NewRevision", "another revision came: starting again")},
 	{name: "the target went back", from: settledPhases, to: []Phase{Idle}, when: reverted, take: func(_ Plan, s State, _ Observation, now time.Time) (State, string) {
 		s.Revision, s.Step, s.Failures = s.Promoted, 0, 0
 		return s.enter(Idle, now, "the target is what the primary serves"), "Reverted"
 	}},
-	{name: "a new revision", from: settledPhases, to: []Phase{Progressing}, when: newRevision, take: release("NewRevision", "a new revision: waiting for its pods to be ready")},
+	{name: "a new revision", from: settledPhases, to: []Phase{Progressing, Waiting}, when: newRevision, take: release("NewRevision", "a new revision: waiting for its pods to be ready")},
 	{name: "abort", from: underWay, to: []Phase{RollingBack}, warning: true, when: asked(Abort), take: func(_ Plan, s State, o Observation, now time.Time) (State, string) {
 		s.Aborting = true
 		return s.answered(o).rollBack(now, "aborted on request at %d %%", s.Weight), "Aborting"
 	}},
 	{name: "no progress by the deadline", from: []Phase{Progressing, Promoting}, to: []Phase{RollingBack}, warning: true, when: overdue, take: func(p Plan, s State, _ Observation, now time.Time) (State, string) {
 		return s.rollBack(now, "no progress within %s: %s", p.stay(s), s.Message), "DeadlineExceeded"
+	}},
+	{name: "a hook asks for it", from: trying, to: []Phase{RollingBack}, warning: true, when: func(_ Plan, _ State, o Observation, _ time.Time) bool {
+		return o.Answers[Rollback].Yes
+	}, take: func(_ Plan, s State, o Observation, now time.Time) (State, string) {
+		return s.checked(o, now).rollBack(now, "%s", o.Answers[Rollback].Words), "RollingBack"
 	}},
 	{name: "a failed check", from: trying, to: []Phase{RollingBack}, warning: true, when: failing, take: fail},
 	{name: "promote", from: trying, to: []Phase{Promoting}, when: func(p Plan, s State, o Observation, now time.Time) bool {
@@ -72,12 +78,12 @@ var transitions = []transition{
 		return s.answered(o).enter(Progressing, now, "resumed at step %d of %d", s.Step, len(p.Steps)), "Resumed"
 	}},
 	{name: "approve", from: []Phase{Waiting}, to: []Phase{Progressing, Promoting}, when: func(p Plan, s State, o Observation, now time.Time) bool {
-		return !s.Paused && asked(Approve)(p, s, o, now)
+		return !s.Paused && asked(Approve)(p, s, o, now) && startable(s, o)
 	}, take: func(p Plan, s State, o Observation, now time.Time) (State, string) {
 		o.Evidence = nil
-		return advance(p, s.answered(o), o, now)
+		return confirmed(p, s.answered(o), o, now)
 	}},
-	{name: "retry", from: []Phase{Failed, Aborted}, to: []Phase{Progressing}, when: asked(Retry), take: func(p Plan, s State, o Observation, now time.Time) (State, string) {
+	{name: "retry", from: []Phase{Failed, Aborted}, to: []Phase{Progressing, Waiting}, when: asked(Retry), take: func(p Plan, s State, o Observation, now time.Time) (State, string) {
 		return release("Retrying", "on request: waiting for the candidate's pods to be ready")(p, s.answered(o), o, now)
 	}},
 	{name: "a request that can't be met", from: everyPhase, warning: true, when: func(_ Plan, s State, o Observation, _ time.Time) bool {
@@ -88,18 +94,25 @@ var transitions = []transition{
 		}
 		return s.answered(o), ""
 	}, says: refusal},
-	{name: "the candidate is ready", from: []Phase{Progressing}, to: []Phase{Promoting}, when: candidateReady, take: advance},
+	{name: "the candidate is ready", from: []Phase{Progressing}, to: []Phase{Waiting, Promoting}, when: candidateReady, take: func(p Plan, s State, o Observation, now time.Time) (State, string) {
+		return onward(p, s, o, now, "the candidate is ready")
+	}},
 	{name: "a passed check", from: []Phase{Progressing}, to: []Phase{Waiting, Promoting}, when: passed, take: func(p Plan, s State, o Observation, now time.Time) (State, string) {
-		if p.Steps[s.Step-1].Pause {
-			return s.checked(o, now).enter(Waiting, now, "step %d of %d passed (%s) and waits for approval", s.Step, len(p.Steps), o.Summary), "Waiting"
+		return onward(p, s, o, now, fmt.Sprintf("step %d of %d passed (%s)", s.Step, len(p.Steps), o.Summary))
+	}},
+	{name: "a hook confirms", from: []Phase{Waiting}, to: []Phase{Progressing, Promoting}, when: func(p Plan, s State, o Observation, _ time.Time) bool {
+		return s.Awaits != "" && !s.Paused && (o.Answers[s.Awaits].Yes || !slices.Contains(p.Hooks, s.Awaits)) && startable(s, o)
+	}, take: func(p Plan, s State, o Observation, now time.Time) (State, string) {
+		if s.Awaits == ConfirmRollout {
+			return confirmed(p, s, o, now)
 		}
-		return advance(p, s, o, now)
+		return onward(p, s, o, now, fmt.Sprintf("step %d of %d was confirmed", s.Step, len(p.Steps)))
 	}},
 	{name: "a check that tells nothing", from: trying, when: looked, take: hold},
 	{name: "the primary serves the candidate's revision", from: []Phase{Promoting}, to: []Phase{Finalizing}, when: func(_ Plan, s State, o Observation, _ time.Time) bool {
 		return o.Primary.Ready && o.Primary.Revision == s.Revision
 	}, take: func(_ Plan, s State, _ Observation, now time.Time) (State, string) {
-		s.Promoted, s.Weight = s.Revision, 0
+		s.Promoted, s.Weight, s.Match = s.Revision, 0, ""
 		return s.enter(Finalizing, now, "the primary serves the new revision and takes all traffic"), "Promoted"
 	}},
 	{name: "nobody is sent to the candidate any more", from: []Phase{Finalizing}, to: []Phase{Idle, Succeeded}, when: settled, take: func(_ Plan, s State, _ Observation, now time.Time) (State, string) {
@@ -141,18 +154,28 @@ func settled(p Plan, s State, o Observation, now time.Time) bool {
 }
 
 func candidateReady(p Plan, s State, o Observation, _ time.Time) bool {
-	return o.Target.Ready && (s.Weight == 0 || p.SkipAnalysis)
+	prepared := !slices.Contains(p.Hooks, PreRollout) || o.Answers[PreRollout].Yes
+	return o.Target.Ready && (s.Step == 0 && prepared || s.Step > 0 && p.SkipAnalysis)
+}
+
+// startable is whether a candidate that has no traffic could get some.
+func startable(s State, o Observation) bool {
+	return s.Step > 0 || s.Awaits == ConfirmRollout || o.Target.Ready
 }
 
 func failing(p Plan, s State, o Observation, now time.Time) bool {
-	return s.Failures >= p.Threshold || Due(p, s, now) && (o.Verdict == Fail || !o.Target.Ready)
+	_, refused := o.refused()
+	return s.Failures >= p.Threshold || refused || Due(p, s, now) && (o.Verdict == Fail || !o.Target.Ready)
 }
 
 func passed(p Plan, s State, o Observation, now time.Time) bool {
-	return Due(p, s, now) && o.Target.Ready && o.Verdict == Pass && !now.Before(s.EnteredAt.Add(p.Steps[s.Step-1].Duration))
+	return Due(p, s, now) && o.Target.Ready && o.Verdict == Pass && o.Routing != RoutingPending &&
+		s.Passes+1 >= p.Steps[s.Step-1].Iterations && !now.Before(s.EnteredAt.Add(p.Steps[s.Step-1].Duration))
 }
 
-func looked(p Plan, s State, _ Observation, now time.Time) bool { return Due(p, s, now) }
+func looked(p Plan, s State, o Observation, now time.Time) bool {
+	return Due(p, s, now) || polls(p, s, now) && len(o.Answers) > 0
+}
 
 func asked(verb Verb) func(Plan, State, Observation, time.Time) bool {
 	return func(_ Plan, s State, o Observation, _ time.Time) bool {
@@ -179,7 +202,7 @@ func refusal(s State, o Observation) string {
 	switch v := o.Request.Verb; {
 	case o.Request.Revision != "" && o.Request.Revision != s.Revision:
 		return fmt.Sprintf(cannot+"it was meant for revision %s, and this is %s", v, o.Request.Revision, s.Revision)
-	case v == Promote && slices.Contains(trying, s.Phase):
+	case v == Promote && slices.Contains(trying, s.Phase), v == Approve && s.Phase == Waiting && !s.Paused:
 		return fmt.Sprintf(cannot+"pods of the candidate are not ready; ask again when they are", v)
 	case v == Approve && s.Paused:
 		return fmt.Sprintf(cannot+"the release is paused; resume it", v)
@@ -203,16 +226,22 @@ func begin(_ Plan, s State, o Observation, now time.Time) (State, string) {
 }
 
 func release(reason, message string) func(Plan, State, Observation, time.Time) (State, string) {
-	return func(_ Plan, s State, o Observation, now time.Time) (State, string) {
-		s.Revision, s.Step, s.Weight, s.Failures, s.Evidence = o.Target.Revision, 0, 0, 0, Evidence{}
-		s.Paused, s.Aborting = false, false
+	return func(p Plan, s State, o Observation, now time.Time) (State, string) {
+		s.Revision, s.Step, s.Weight, s.Match, s.Passes, s.Failures, s.Evidence = o.Target.Revision, 0, 0, "", 0, 0, Evidence{}
+		s.Paused, s.Aborting, s.Awaits, s.CheckedAt = false, false, "", time.Time{}
+		if slices.Contains(p.Hooks, ConfirmRollout) {
+			s.Awaits = ConfirmRollout
+			return s.enter(Waiting, now, "%s comes first, before pods of the candidate start", ConfirmRollout), reason
+		}
 		return s.enter(Progressing, now, "%s", message), reason
 	}
 }
 
 func fail(p Plan, s State, o Observation, now time.Time) (State, string) {
 	summary := o.Summary
-	if !o.Target.Ready {
+	if words, refused := o.refused(); refused {
+		summary = words
+	} else if !o.Target.Ready {
 		summary = "pods of the candidate are not ready"
 	}
 	if s.Failures < p.Threshold {
@@ -238,9 +267,9 @@ func (s State) checked(o Observation, now time.Time) State {
 	return s
 }
 
-func hold(_ Plan, s State, o Observation, now time.Time) (State, string) {
+func hold(p Plan, s State, o Observation, now time.Time) (State, string) {
 	s = s.checked(o, now)
-	if s.Phase == Waiting {
+	if s.Phase == Waiting || s.Step == 0 || p.SkipAnalysis {
 		return s, "" // what it waits for is said already
 	}
 	reason := ""
@@ -248,6 +277,16 @@ func hold(_ Plan, s State, o Observation, now time.Time) (State, string) {
 		reason = "NoMetricData"
 	}
 	s.Message = o.Summary
+	switch n := p.Steps[s.Step-1].Iterations; {
+	case o.Verdict != Pass:
+	case o.Routing == RoutingPending: // what passed are the shares of before
+		s.Message = "waiting for proxies to share out requests as they are told"
+	default:
+		s.Passes++
+		if n > 1 {
+			s.Message = fmt.Sprintf("%s, %d of %d checks passed", o.Summary, min(s.Passes, n), n)
+		}
+	}
 	return s, reason
 }
 
@@ -263,6 +302,8 @@ func advance(p Plan, s State, o Observation, now time.Time) (State, string) {
 		return s.promote(p, now, "copying the candidate onto the primary"), "Promoting"
 	}
 	s.Step++
-	s.Weight, s.CheckedAt = p.Steps[s.Step-1].Weight, now
+	s.Passes = 0
+	s.Awaits = ""
+	s.Weight, s.Match, s.CheckedAt = p.Steps[s.Step-1].Weight, p.Steps[s.Step-1].Match, now
 	return s.enter(Progressing, now, "step %d of %d", s.Step, len(p.Steps)), "Advanced"
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/heddle-mesh/heddle/canary/analysis"
+	"github.com/heddle-mesh/heddle/canary/egress"
 )
 
 // minWindow has room for two scrapes, without which nothing can be said.
@@ -27,7 +28,8 @@ const patience = 5 * time.Second
 
 // Prometheus is safe for concurrent use.
 type Prometheus struct {
-	api prometheusv1.API
+	api   prometheusv1.API
+	guard egress.Guard // of addresses that users name
 }
 
 // New doesn't connect yet.
@@ -36,7 +38,7 @@ func New(url string) (*Prometheus, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prometheus at %q: %w", url, err)
 	}
-	return &Prometheus{api: prometheusv1.NewAPI(client)}, nil
+	return &Prometheus{api: prometheusv1.NewAPI(client), guard: egress.Outside}, nil
 }
 
 // Measure looks at a Deployment's inbound requests in the window before now.
@@ -68,11 +70,13 @@ func (p *Prometheus) vector(ctx context.Context, query string, now time.Time) (m
 	if err != nil {
 		return nil, err //nolint:wrapcheck // the caller says which query
 	}
-	vector, ok := value.(model.Vector)
-	if !ok {
-		return nil, fmt.Errorf("got a %T, not a vector", value)
+	switch v := value.(type) {
+	case model.Vector:
+		return v, nil
+	case *model.Scalar:
+		return model.Vector{{Value: v.Value, Timestamp: v.Timestamp}}, nil
 	}
-	return vector, nil
+	return nil, fmt.Errorf("got a %T, not a vector or a number", value)
 }
 
 func (p *Prometheus) ask(ctx context.Context, query string, now time.Time) (float64, error) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -22,29 +23,63 @@ import (
 // belongs to somebody else. It is never overwritten.
 var ErrOwnedElsewhere = errors.New("owned elsewhere")
 
-// Router writes one TrafficSplit, named as its owner.
+// Router writes the TrafficSplits of an owner: one of its name, and, once there
+// is a match, one named NAME-match.
 type Router struct {
 	Client client.Client
 }
 
-// Confirm tells whether the proxies do what the owner's split says with these
+// wanted is a split as it should be.
+type wanted struct {
+	name string
+	spec splitv1alpha4.TrafficSplitSpec
+	lazy bool // needn't be there
+}
+
+// splits are in the order to write them. Without a match its split, if there
+// is one, shares as the other does: it takes precedence.
+func splits(owner, root string, w engine.SetWeights) []wanted {
+	all := wanted{name: owner, spec: shares(root, w.Primary, w.Canary)}
+	some := wanted{name: owner + "-match", spec: shares(root, w.Primary, w.Canary), lazy: w.Match == ""}
+	if w.Match != "" {
+		some.spec = shares(root, 0, 100)
+		some.spec.Matches = []splitv1alpha4.TrafficSplitMatch{{Kind: "HTTPRouteGroup", Name: w.Match}}
+	}
+	return []wanted{some, all}
+}
+
+// holds is whether the split says so. A lazy one may match what it did.
+func (w wanted) holds(s *splitv1alpha4.TrafficSplit) bool {
+	if w.lazy {
+		w.spec.Matches = s.Spec.Matches
+	}
+	return equality.Semantic.DeepEqual(s.Spec, w.spec)
+}
+
+// Confirm tells whether the proxies do what the owner's splits say with these
 // weights. Heddle says so in condition Programmed; other meshes say nothing.
-func (r Router) Confirm(ctx context.Context, owner client.Object, root string, primary, canary int) (engine.Routing, error) {
-	split := &splitv1alpha4.TrafficSplit{}
-	if err := r.Client.Get(ctx, client.ObjectKeyFromObject(owner), split); err != nil {
-		if apierrors.IsNotFound(err) {
+func (r Router) Confirm(ctx context.Context, owner client.Object, root string, w engine.SetWeights) (engine.Routing, error) {
+	result := engine.RoutingConfirmed
+	for _, want := range splits(owner.GetName(), root, w) {
+		split, err := r.get(ctx, owner, want.name)
+		if err != nil {
+			return engine.RoutingUnknown, err
+		}
+		if split == nil {
+			if want.lazy {
+				continue
+			}
 			return engine.RoutingUnknown, nil
 		}
-		return engine.RoutingUnknown, fmt.Errorf("get TrafficSplit %s: %w", owner.GetName(), err)
+		programmed := meta.FindStatusCondition(split.Status.Conditions, heddlev1alpha1.ConditionProgrammed)
+		switch {
+		case programmed == nil:
+			return engine.RoutingUnknown, nil
+		case !want.holds(split) || programmed.Status != metav1.ConditionTrue || programmed.ObservedGeneration != split.Generation:
+			result = engine.RoutingPending
+		}
 	}
-	programmed := meta.FindStatusCondition(split.Status.Conditions, heddlev1alpha1.ConditionProgrammed)
-	switch {
-	case programmed == nil:
-		return engine.RoutingUnknown, nil
-	case same(split.Spec, shares(root, primary, canary)) && programmed.Status == metav1.ConditionTrue && programmed.ObservedGeneration == split.Generation:
-		return engine.RoutingConfirmed, nil
-	}
-	return engine.RoutingPending, nil
+	return result, nil
 }
 
 func shares(root string, primary, canary int) splitv1alpha4.TrafficSplitSpec {
@@ -53,15 +88,25 @@ func shares(root string, primary, canary int) splitv1alpha4.TrafficSplitSpec {
 	}}
 }
 
-// SetWeights makes the split of the owner say so.
-func (r Router) SetWeights(ctx context.Context, owner client.Object, root string, primary, canary int) error {
-	want := shares(root, primary, canary)
-	split := &splitv1alpha4.TrafficSplit{}
-	err := r.Client.Get(ctx, client.ObjectKeyFromObject(owner), split)
+// SetWeights makes the splits of the owner say so.
+func (r Router) SetWeights(ctx context.Context, owner client.Object, root string, w engine.SetWeights) error {
+	for _, want := range splits(owner.GetName(), root, w) {
+		if err := r.write(ctx, owner, want); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r Router) write(ctx context.Context, owner client.Object, want wanted) error {
+	split, err := r.get(ctx, owner, want.name)
 	switch {
-	case apierrors.IsNotFound(err):
-		split.ObjectMeta = metav1.ObjectMeta{Namespace: owner.GetNamespace(), Name: owner.GetName()}
-		split.Spec = want
+	case err != nil:
+		return err
+	case split == nil && want.lazy:
+		return nil
+	case split == nil:
+		split = &splitv1alpha4.TrafficSplit{ObjectMeta: metav1.ObjectMeta{Namespace: owner.GetNamespace(), Name: want.name}, Spec: want.spec}
 		if err := controllerutil.SetControllerReference(owner, split, r.Client.Scheme()); err != nil {
 			return fmt.Errorf("own TrafficSplit %s: %w", split.Name, err)
 		}
@@ -69,28 +114,32 @@ func (r Router) SetWeights(ctx context.Context, owner client.Object, root string
 			return fmt.Errorf("create TrafficSplit %s: %w", split.Name, err)
 		}
 		return nil
-	case err != nil:
-		return fmt.Errorf("get TrafficSplit %s: %w", owner.GetName(), err)
+	case !metav1.IsControlledBy(split, owner) && want.lazy:
+		return nil // somebody else's of that name is in nobody's way
 	case !metav1.IsControlledBy(split, owner):
 		return fmt.Errorf("TrafficSplit %s exists and isn't this Canary's; delete or rename one of them: %w", split.Name, ErrOwnedElsewhere)
-	case same(split.Spec, want):
+	case want.holds(split):
 		return nil
 	}
-	split.Spec = want
+	if want.lazy {
+		want.spec.Matches = split.Spec.Matches
+	}
+	split.Spec = want.spec
 	if err := r.Client.Update(ctx, split); err != nil {
 		return fmt.Errorf("update TrafficSplit %s: %w", split.Name, err)
 	}
 	return nil
 }
 
-func same(a, b splitv1alpha4.TrafficSplitSpec) bool {
-	if a.Service != b.Service || len(a.Matches) != 0 || len(a.Backends) != len(b.Backends) {
-		return false
+// get returns nil where there is none.
+func (r Router) get(ctx context.Context, owner client.Object, name string) (*splitv1alpha4.TrafficSplit, error) {
+	split := &splitv1alpha4.TrafficSplit{}
+	err := r.Client.Get(ctx, client.ObjectKey{Namespace: owner.GetNamespace(), Name: name}, split)
+	if apierrors.IsNotFound(err) {
+		return nil, nil //nolint:nilnil // absent is no error here
 	}
-	for i := range a.Backends {
-		if a.Backends[i] != b.Backends[i] {
-			return false
-		}
+	if err != nil {
+		return nil, fmt.Errorf("get TrafficSplit %s: %w", name, err)
 	}
-	return true
+	return split, nil
 }

@@ -41,7 +41,7 @@ func TestSetWeights(t *testing.T) {
 	t.Parallel()
 	r := router(t)
 	for _, weight := range []int{0, 30, 30, 0} {
-		if err := r.SetWeights(t.Context(), owner, "cart", 100-weight, weight); err != nil {
+		if err := r.SetWeights(t.Context(), owner, "cart", engine.SetWeights{Primary: 100 - weight, Canary: weight}); err != nil {
 			t.Fatal(err)
 		}
 		want := splitv1alpha4.TrafficSplitSpec{Service: "cart", Backends: []splitv1alpha4.TrafficSplitBackend{
@@ -61,7 +61,7 @@ func TestWeightsThatHoldAreNotWritten(t *testing.T) {
 	r := router(t)
 	var versions []string
 	for range 2 {
-		if err := r.SetWeights(t.Context(), owner, "cart", 70, 30); err != nil {
+		if err := r.SetWeights(t.Context(), owner, "cart", engine.SetWeights{Primary: 70, Canary: 30}); err != nil {
 			t.Fatal(err)
 		}
 		versions = append(versions, r.split(t).ResourceVersion)
@@ -74,7 +74,7 @@ func TestWeightsThatHoldAreNotWritten(t *testing.T) {
 func TestAnothersSplitIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	r := router(t, &splitv1alpha4.TrafficSplit{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "cart"}})
-	if err := r.SetWeights(t.Context(), owner, "cart", 70, 30); !errors.Is(err, ErrOwnedElsewhere) {
+	if err := r.SetWeights(t.Context(), owner, "cart", engine.SetWeights{Primary: 70, Canary: 30}); !errors.Is(err, ErrOwnedElsewhere) {
 		t.Errorf("error = %v", err)
 	}
 	if got := r.split(t); got.Spec.Service != "" {
@@ -104,12 +104,70 @@ func TestConfirm(t *testing.T) {
 			if test.status != "" {
 				split.Status.Conditions = []metav1.Condition{{Type: heddlev1alpha1.ConditionProgrammed, Status: test.status, ObservedGeneration: test.observed}}
 			}
-			if got, err := router(t, split).Confirm(t.Context(), owner, "cart", 70, 30); got != test.want || err != nil {
+			if got, err := router(t, split).Confirm(t.Context(), owner, "cart", engine.SetWeights{Primary: 70, Canary: 30}); got != test.want || err != nil {
 				t.Errorf("Confirm = %v, %v, want %v", got, err, test.want)
 			}
 		})
 	}
-	if got, err := router(t).Confirm(t.Context(), owner, "cart", 70, 30); got != engine.RoutingUnknown || err != nil {
+	if got, err := router(t).Confirm(t.Context(), owner, "cart", engine.SetWeights{Primary: 70, Canary: 30}); got != engine.RoutingUnknown || err != nil {
 		t.Errorf("without a split: %v, %v", got, err)
+	}
+}
+
+// TestMatch: those that the group names go to the candidate whatever the weights
+// are, and as all others once there is no match any more.
+func TestMatch(t *testing.T) {
+	t.Parallel()
+	r := router(t)
+	shared := func(match string) (weights [2]int, matches []splitv1alpha4.TrafficSplitMatch) {
+		split := &splitv1alpha4.TrafficSplit{}
+		if err := r.Client.Get(t.Context(), client.ObjectKey{Namespace: "shop", Name: "cart" + match}, split); err != nil {
+			t.Fatal(err)
+		}
+		if !metav1.IsControlledBy(split, owner) {
+			t.Error("the split doesn't go with its owner")
+		}
+		return [2]int{split.Spec.Backends[0].Weight, split.Spec.Backends[1].Weight}, split.Spec.Matches
+	}
+	for _, step := range []struct {
+		say       engine.SetWeights
+		all, some [2]int
+		match     string
+	}{
+		{engine.SetWeights{Primary: 100, Match: "insiders"}, [2]int{100, 0}, [2]int{0, 100}, "insiders"},
+		{engine.SetWeights{Primary: 80, Canary: 20, Match: "friends"}, [2]int{80, 20}, [2]int{0, 100}, "friends"},
+		{engine.SetWeights{Primary: 50, Canary: 50}, [2]int{50, 50}, [2]int{50, 50}, "friends"},
+		{engine.SetWeights{Primary: 100}, [2]int{100, 0}, [2]int{100, 0}, "friends"},
+	} {
+		if err := r.SetWeights(t.Context(), owner, "cart", step.say); err != nil {
+			t.Fatal(err)
+		}
+		all, none := shared("")
+		some, matches := shared("-match")
+		want := []splitv1alpha4.TrafficSplitMatch{{Kind: "HTTPRouteGroup", Name: step.match}}
+		if all != step.all || some != step.some || none != nil || !cmp.Equal(want, matches) {
+			t.Errorf("%+v: %v for all, %v for %v", step.say, all, some, matches)
+		}
+	}
+	split := &splitv1alpha4.TrafficSplit{}
+	for _, name := range []string{"cart", "cart-match"} {
+		for _, say := range []metav1.ConditionStatus{metav1.ConditionFalse, metav1.ConditionTrue} {
+			if err := r.Client.Get(t.Context(), client.ObjectKey{Namespace: "shop", Name: name}, split); err != nil {
+				t.Fatal(err)
+			}
+			split.Status.Conditions = []metav1.Condition{{Type: heddlev1alpha1.ConditionProgrammed, Status: say, ObservedGeneration: split.Generation}}
+			if err := r.Client.Status().Update(t.Context(), split); err != nil {
+				t.Fatal(err)
+			}
+			want := engine.RoutingPending
+			if say == metav1.ConditionTrue && name == "cart-match" {
+				want = engine.RoutingConfirmed
+			} else if name == "cart" {
+				want = engine.RoutingUnknown // the other says nothing yet
+			}
+			if got, err := r.Confirm(t.Context(), owner, "cart", engine.SetWeights{Primary: 100}); got != want || err != nil {
+				t.Errorf("%s %s: %v, %v, want %v", name, say, got, err, want)
+			}
+		}
 	}
 }

@@ -46,6 +46,8 @@ var analyzedKinds = []analyzedKind{
 	{appsv1.SchemeGroupVersion.WithKind("Deployment"), "deployments", false, into(func(*build.Objects, *appsv1.Deployment) {})},
 	{heddlev1alpha1.GroupVersion.WithKind("MeshConfig"), "meshconfigs", true, into(addMeshConfig)},
 	{heddlev1alpha1.GroupVersion.WithKind("Canary"), "canaries", false, into(func(*build.Objects, *heddlev1alpha1.Canary) {})},
+	{heddlev1alpha1.GroupVersion.WithKind("AlertProvider"), "alertproviders", false, into(func(*build.Objects, *heddlev1alpha1.AlertProvider) {})},
+	{heddlev1alpha1.GroupVersion.WithKind("MetricTemplate"), "metrictemplates", false, into(func(*build.Objects, *heddlev1alpha1.MetricTemplate) {})},
 	{splitv1alpha4.GroupVersion.WithKind("TrafficSplit"), "trafficsplits", false, into(func(o *build.Objects, s *splitv1alpha4.TrafficSplit) { o.TrafficSplits = append(o.TrafficSplits, s) })},
 	{accessv1alpha3.GroupVersion.WithKind("TrafficTarget"), "traffictargets", false, into(func(o *build.Objects, t *accessv1alpha3.TrafficTarget) {
 		o.TrafficTargets = append(o.TrafficTargets, t)

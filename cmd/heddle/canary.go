@@ -20,10 +20,13 @@ import (
 
 func newCanaryCommand(o *options) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "canary", Aliases: []string{"canaries"}, Short: "Look at releases under way", Args: cobra.NoArgs,
+		Use: "canary", Aliases: []string{"canaries"}, Short: "Look at releases under way, and steer them", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newCanaryGetCommand(o))
+	cmd.AddCommand(newCanaryGetCommand(o), newCanaryPlanCommand(o))
+	for _, verb := range canaryVerbs {
+		cmd.AddCommand(newCanaryRequestCommand(o, verb))
+	}
 	return cmd
 }
 
@@ -31,7 +34,7 @@ func newCanaryGetCommand(o *options) *cobra.Command {
 	var format string
 	var all, follow bool
 	cmd := &cobra.Command{
-		Use:   "get [NAME]",
+		Use: "get [NAME]", Aliases: []string{"list"},
 		Short: "Print canaries, their phase and how much traffic the candidate has",
 		Long: "With -w prints one more line at each transition: a new phase, weight or failed check. It goes on\n" +
 			"until interrupted.",

@@ -18,6 +18,7 @@ type canaryLine struct {
 	target          string
 	weight          int64
 	failures        int64
+	paused          bool
 	since           time.Time
 }
 
@@ -40,6 +41,7 @@ func readCanary(o *unstructured.Unstructured) canaryLine {
 		weight:   number("status", "weight"),
 		failures: number("status", "failures"),
 	}
+	l.paused, _, _ = unstructured.NestedBool(o.Object, "status", "paused")
 	for _, field := range []string{"enteredAt", "lastTransitionTime"} {
 		if at, err := time.Parse(time.RFC3339, text("status", field)); err == nil {
 			l.since = at

@@ -22,6 +22,8 @@ var neededTypes = []struct{ crd, version string }{
 	{"udproutes.specs.smi-spec.io", "v1alpha4"},
 	{"meshconfigs.heddle.dev", "v1alpha1"},
 	{"canaries.heddle.dev", "v1alpha1"},
+	{"metrictemplates.heddle.dev", "v1alpha1"},
+	{"alertproviders.heddle.dev", "v1alpha1"},
 }
 
 func checkReachable(f *facts) verdict {

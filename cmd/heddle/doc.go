@@ -10,5 +10,6 @@
 //
 //	flags -> cluster (clients) -> gather facts -> pure judgement -> table, JSON or YAML
 //
-// Nothing here writes to the cluster.
+// Nothing here writes to the cluster but what a person asks a canary for, which
+// is one annotation.
 package main

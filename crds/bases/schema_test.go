@@ -110,13 +110,21 @@ func TestEveryKindIsListedForInstallation(t *testing.T) {
 	}
 }
 
+// onlyRead are kinds that nothing becomes of by themselves: who refers to one
+// says whether it is of use.
+var onlyRead = []string{"AlertProvider", "MetricTemplate"}
+
 func TestEveryKindFollowsTheConventions(t *testing.T) {
 	t.Parallel()
 	for gvk, r := range loadResources(t) {
 		t.Run(gvk.Kind+" "+gvk.Version, func(t *testing.T) {
 			t.Parallel()
-			if r.version.Subresources == nil || r.version.Subresources.Status == nil {
-				t.Error("there is no status subresource")
+			if slices.Contains(onlyRead, gvk.Kind) {
+				if _, ok := r.structural.Properties["status"]; ok {
+					t.Error("a status that nobody writes")
+				}
+			} else {
+				hasStatus(t, r)
 			}
 			newest := r.crd.Spec.Versions[len(r.crd.Spec.Versions)-1].Name
 			if !r.version.Served || r.version.Storage != (r.version.Name == newest) {
@@ -132,17 +140,24 @@ func TestEveryKindFollowsTheConventions(t *testing.T) {
 			if len(columns) == 0 || columns[len(columns)-1].JSONPath != ".metadata.creationTimestamp" {
 				t.Error("the last printer column must be the age")
 			}
-			conditions, ok := r.structural.Properties["status"].Properties["conditions"]
-			if !ok || conditions.XListType == nil || *conditions.XListType != "map" || !slices.Equal(conditions.XListMapKeys, []string{"type"}) {
-				t.Error("status.conditions must be a list map by type")
-			}
-			if _, ok := r.structural.Properties["status"].Properties["observedGeneration"]; !ok {
-				t.Error("status.observedGeneration is missing")
-			}
 			if gvk.Group == "heddle.dev" != slices.Contains(r.crd.Spec.Names.Categories, "heddle") {
 				t.Errorf("categories %v: heddle is for kinds of heddle.dev", r.crd.Spec.Names.Categories)
 			}
 		})
+	}
+}
+
+func hasStatus(t *testing.T, r resource) {
+	t.Helper()
+	if r.version.Subresources == nil || r.version.Subresources.Status == nil {
+		t.Error("there is no status subresource")
+	}
+	conditions, ok := r.structural.Properties["status"].Properties["conditions"]
+	if !ok || conditions.XListType == nil || *conditions.XListType != "map" || !slices.Equal(conditions.XListMapKeys, []string{"type"}) {
+		t.Error("status.conditions must be a list map by type")
+	}
+	if _, ok := r.structural.Properties["status"].Properties["observedGeneration"]; !ok {
+		t.Error("status.observedGeneration is missing")
 	}
 }
 

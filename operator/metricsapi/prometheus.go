@@ -89,7 +89,9 @@ func queries(namespace string, window time.Duration) [3]string {
 // growth is by how much each counter has grown in the window, to the unit: what a
 // counter has when it is first seen counts, since a sidecar has no series before
 // the first request, and so does what is left of pods that are gone. One that began
-// anew counts from zero.
+// anew counts from zero. Of a sidecar that is older than the window and was not
+// watched when it began only what is seen to grow counts, or all that it ever
+// answered would after Prometheus has lost its data.
 func growth(metric, labels string, window time.Duration) string {
 	selector := `{__name__=~"(envoy_)?heddle_` + metric + `"`
 	if labels != "" {
@@ -98,8 +100,14 @@ func growth(metric, labels string, window time.Duration) string {
 	selector += "}"
 	w := fmt.Sprintf("%dms", window.Milliseconds())
 	now := "last_over_time(" + selector + "[" + w + "])"
-	return "(((" + now + " - " + selector + " offset " + w + ") >= 0) or " + now + ")"
+	known := now + " - " + selector + " offset " + w
+	seen := now + " - min_over_time(" + selector + "[" + w + "])"
+	late := fmt.Sprintf("last_over_time(%[1]s[%[2]s]) > %[3]g unless on (job, instance) %[1]s offset %[2]s", uptime, w, window.Seconds())
+	return "((" + known + " >= 0) or (" + now + " unless on (job, instance) (" + late + ")) or (" + seen + "))"
 }
+
+// uptime is for how many seconds a sidecar has run.
+const uptime = "envoy_server_uptime"
 
 // quote makes a string literal of PromQL.
 func quote(s string) string {

@@ -38,6 +38,8 @@ type options struct {
 	exclude  bootstrap.Exclusions
 	logLevel string
 	sizes    []size
+	// appStopDelay is in seconds; nil leaves it to the default.
+	appStopDelay *int64
 }
 
 type size struct {
@@ -66,6 +68,7 @@ func readAnnotations(annotations map[string]string) (options, error) {
 			o.logLevel = v
 			return nil
 		}},
+		{AnnotationAppStopDelay, o.readStopDelay},
 	}
 	for _, r := range readers {
 		value, ok := annotations[r.name]

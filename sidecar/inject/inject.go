@@ -80,6 +80,8 @@ func apply(pod *corev1.Pod, name string, cfg Config, opts options) (*corev1.Pod,
 		return nil, nil, fmt.Errorf("inject pod %s: %w", name, err)
 	}
 
+	delayStop(out, cfg, opts)
+
 	// Containers that an earlier pass put there are kept as they are now:
 	// the API server or another webhook may have completed them since.
 	init, others := take(out.Spec.InitContainers, heddlev1alpha1.ContainerInit)

@@ -35,7 +35,9 @@ func operations(before, after *corev1.Pod) []jsonpatch.Operation {
 		next++
 	}
 	for i := range before.Spec.Containers {
-		ops = append(ops, probeOperations(fmt.Sprintf("/spec/containers/%d", i), &before.Spec.Containers[i], &after.Spec.Containers[i])...)
+		path := fmt.Sprintf("/spec/containers/%d", i)
+		ops = append(ops, probeOperations(path, &before.Spec.Containers[i], &after.Spec.Containers[i])...)
+		ops = append(ops, stopOperations(path, before.Spec.Containers[i].Lifecycle, after.Spec.Containers[i].Lifecycle)...)
 	}
 	ops = append(ops, initOperations(before.Spec.InitContainers, after.Spec.InitContainers)...)
 	ops = append(ops, volumeOperations(before.Spec.Volumes, after.Spec.Volumes)...)
@@ -67,6 +69,17 @@ func probeOperations(path string, before, after *corev1.Container) []jsonpatch.O
 		)
 	}
 	return ops
+}
+
+// stopOperations adds the hook that delayStop did.
+func stopOperations(path string, before, after *corev1.Lifecycle) []jsonpatch.Operation {
+	switch {
+	case after == nil || after.PreStop == nil || before != nil && before.PreStop != nil:
+		return nil
+	case before == nil:
+		return []jsonpatch.Operation{jsonpatch.NewOperation("add", path+"/lifecycle", after)}
+	}
+	return []jsonpatch.Operation{jsonpatch.NewOperation("add", path+"/lifecycle/preStop", after.PreStop)}
 }
 
 // initOperations puts our two containers first.

@@ -49,6 +49,12 @@ func anyContainers(t *rapid.T, name string, least int) []corev1.Container {
 			LivenessProbe:  anyProbe(t),
 			ReadinessProbe: anyProbe(t),
 		}
+		switch rapid.SampledFrom([]string{"none", "other", "own"}).Draw(t, "hook") {
+		case "other":
+			c.Lifecycle = &corev1.Lifecycle{PostStart: &corev1.LifecycleHandler{Exec: &corev1.ExecAction{}}}
+		case "own":
+			c.Lifecycle = &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Exec: &corev1.ExecAction{}}}
+		}
 		if rapid.Bool().Draw(t, "ports") {
 			c.Ports = []corev1.ContainerPort{{Name: "web", ContainerPort: 8080}, {Name: "sql", ContainerPort: rapid.Int32Range(0, 20000).Draw(t, "sql")}}
 		}

@@ -60,7 +60,7 @@ func (st *stream) publishReport() {
 	for _, typeURL := range sendOrder {
 		t := TypeStatus{Type: shortNames[typeURL]}
 		if sub := st.subscriptions[typeURL]; sub != nil {
-			t.Sent, t.Acked = len(sub.holds), sub.acked
+			t.Sent, t.Acked = sub.holds, sub.acked
 			report.Synced = report.Synced && len(sub.outstanding) == 0
 			report.Rejected = append(report.Rejected, slices.Collect(maps.Values(sub.rejected))...)
 		}

@@ -3,6 +3,7 @@ package xds
 import (
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -29,8 +30,9 @@ func (s *subscription) answer(request *discoveryv3.DeltaDiscoveryRequest, now ti
 	delete(s.outstanding, request.GetResponseNonce())
 	refused := request.GetErrorDetail() != nil
 	message := clip(request.GetErrorDetail().GetMessage())
-	bad := map[string]bool{}
+	var bad map[string]bool
 	if refused {
+		bad = map[string]bool{}
 		for _, r := range resources {
 			if message := request.GetErrorDetail().GetMessage(); names(message, r.Name) || names(message, r.own) {
 				bad[r.Name] = true
@@ -40,11 +42,12 @@ func (s *subscription) answer(request *discoveryv3.DeltaDiscoveryRequest, now ti
 	all := refused && len(bad) == 0
 	var rejections []Rejection
 	for _, r := range resources {
-		if _, held := s.holds[r.Name]; !held {
+		known := s.entries[r.Name]
+		if !known.holds {
 			continue // removed or given up since
 		}
 		if !all && !bad[r.Name] {
-			s.acknowledge(r.Name, r.Version)
+			s.acknowledge(r.Name, known, r.Version)
 			continue
 		}
 		rejection := Rejection{
@@ -101,6 +104,8 @@ type refusal struct {
 // proxy that reconnects is not sent what it refused before. It is bounded:
 // the oldest are forgotten first.
 type quarantine struct {
+	// any is false as long as nobody has refused anything.
+	any   atomic.Bool
 	mu    sync.Mutex
 	held  map[refusal]Rejection
 	order []refusal
@@ -115,6 +120,7 @@ func (q *quarantine) add(key refusal, rejection Rejection) {
 		q.order = append(q.order, key)
 	}
 	q.held[key] = rejection
+	q.any.Store(true)
 	for len(q.order) > quarantineSize {
 		delete(q.held, q.order[0])
 		q.order = q.order[1:]
@@ -123,6 +129,9 @@ func (q *quarantine) add(key refusal, rejection Rejection) {
 
 // find returns the refusal unless it is too old to be believed.
 func (q *quarantine) find(key refusal, now time.Time) (Rejection, bool) {
+	if !q.any.Load() {
+		return Rejection{}, false
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	rejection, ok := q.held[key]

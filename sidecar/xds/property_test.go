@@ -237,6 +237,7 @@ func (h *history) settle(rt *rapid.T) {
 			h.compare(rt, typeURL, name)
 		}
 	}
+	recount(rt, h.server)
 	status := h.server.Proxies()
 	if len(status) != 1 || !status[0].Synced {
 		rt.Fatalf("all is answered but the status says otherwise: %+v", status)
@@ -263,6 +264,30 @@ func (h *history) compare(rt *rapid.T, typeURL, name string) {
 			return
 		}
 		rt.Fatalf("%s %s was asked for and never answered", shortNames[typeURL], name)
+	}
+}
+
+// recount compares what subscriptions count with what they have; nothing may be
+// under way.
+func recount(rt *rapid.T, s *Server) {
+	for st := range s.streams {
+		for typeURL, sub := range st.subscriptions {
+			holds, acked := 0, 0
+			for name, e := range sub.entries {
+				if e == (entry{}) {
+					rt.Fatalf("%s %s has an entry for nothing", shortNames[typeURL], name)
+				}
+				if e.holds {
+					holds++
+				}
+				if e.acked {
+					acked++
+				}
+			}
+			if holds != sub.holds || acked != sub.acked {
+				rt.Fatalf("%s: %d held and %d acknowledged, counted as %d and %d", shortNames[typeURL], holds, acked, sub.holds, sub.acked)
+			}
+		}
 	}
 }
 

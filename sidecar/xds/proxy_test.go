@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -264,9 +265,12 @@ func told(all []*discoveryv3.DeltaDiscoveryResponse) []string {
 	var lines []string
 	for _, r := range all {
 		line := shortNames[r.GetTypeUrl()]
+		var names []string
 		for _, resource := range r.GetResources() {
-			line += " +" + resource.GetName()
+			names = append(names, " +"+resource.GetName())
 		}
+		slices.Sort(names)
+		line += strings.Join(names, "")
 		for _, name := range r.GetRemovedResources() {
 			line += " -" + name
 		}

@@ -41,8 +41,7 @@ func (st *stream) sendRemovals() error {
 // if the proxy has any of them.
 func (st *stream) removable(typeURL string, sub *subscription, quiet bool) (now []string, held bool) {
 	for _, name := range slices.Sorted(maps.Keys(st.removals[typeURL])) {
-		_, holds := sub.holds[name]
-		_, waits := sub.force[name]
+		holds, waits := sub.entries[name].holds, sub.entries[name].force
 		switch {
 		case !holds && !waits:
 			// Given up since.
@@ -61,7 +60,6 @@ func (st *stream) removable(typeURL string, sub *subscription, quiet bool) (now 
 	for _, name := range now {
 		delete(st.removals[typeURL], name)
 		sub.forget(name)
-		delete(sub.force, name)
 	}
 	return now, held
 }

@@ -192,12 +192,12 @@ func (s *Server) Delivered(typeURL, name, version string) Delivery {
 		st.mu.Lock()
 		defer st.mu.Unlock()
 		sub := st.subscriptions[typeURL]
-		has, sent := sub.holds[name]
-		if !named && !sent {
+		has := sub.entries[name]
+		if !named && !has.holds {
 			return
 		}
 		d.Subscribed++
-		if has.acked == version && sent {
+		if has.acked && has.sent == version {
 			d.Acked++
 		}
 		if rejection, ok := sub.rejected[name]; ok && rejection.Version == version {
@@ -320,8 +320,10 @@ func (s *Server) remove(st *stream) {
 	for typeURL, sub := range st.subscriptions {
 		drop(s.wildcard, typeURL, st)
 		st.mu.Lock()
-		for name := range sub.names {
-			s.unname(typeURL, name, st)
+		for name, e := range sub.entries {
+			if e.named {
+				s.unname(typeURL, name, st)
+			}
 		}
 		st.mu.Unlock()
 	}

@@ -31,7 +31,7 @@ type TypeStatus struct {
 	Type string `json:"type"`
 	// Sent is the number of resources the proxy holds or has been sent.
 	Sent int `json:"sent"`
-	// Acked is how many of them it has acknowledged.
+	// Acked is of how many of them it has acknowledged the version last sent.
 	Acked int `json:"acked"`
 	// Pending is the number of names queued to be sent.
 	Pending int `json:"pending"`

@@ -162,7 +162,7 @@ func (st *stream) request(request *discoveryv3.DeltaDiscoveryRequest) error {
 func (st *stream) remembered() int {
 	total := 0
 	for _, sub := range st.subscriptions {
-		total += sub.size()
+		total += len(sub.entries)
 	}
 	return total
 }
@@ -171,8 +171,11 @@ func (st *stream) remembered() int {
 // the proxy still holds.
 func (st *stream) everything(typeURL string, sub *subscription) {
 	all := st.server.snapshot().Wildcard(st.client, typeURL)
+	st.mu.Lock()
+	sub.room(len(all))
+	st.mu.Unlock()
 	st.queue.keep(typeURL, len(all), slices.Values(all))
-	st.queue.keep(typeURL, len(sub.holds), maps.Keys(sub.holds))
+	st.queue.keep(typeURL, len(sub.entries), maps.Keys(sub.entries))
 }
 
 func (st *stream) answered(typeURL string, sub *subscription, request *discoveryv3.DeltaDiscoveryRequest) {
@@ -246,10 +249,7 @@ func (st *stream) recheck(names map[string]map[string]struct{}) {
 			}
 		}
 		// What may be seen depends on the pod as well.
-		for name := range sub.names {
-			merge(names, typeURL, name)
-		}
-		for name := range sub.holds {
+		for name := range sub.entries {
 			merge(names, typeURL, name)
 		}
 	}
@@ -263,25 +263,26 @@ func (st *stream) repeatAssignments(clusters []*Resource, names map[string]map[s
 	if sub == nil {
 		return
 	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
 	for _, c := range clusters {
-		if _, asked := sub.names[c.assignment]; asked && c.assignment != "" {
+		if c.assignment != "" && sub.entries[c.assignment].named {
 			merge(names, TypeEndpoints, c.assignment)
-			sub.force[c.assignment] = struct{}{}
+			sub.insist(c.assignment)
 		}
 	}
 }
 
-// difference returns what of the names must be sent and what is gone.
+// difference returns what of the names must be sent and what is gone, in no order.
 func (st *stream) difference(typeURL string, sub *subscription, names map[string]struct{}) (resources []*Resource, gone []string) {
-	for _, name := range slices.Sorted(maps.Keys(names)) {
-		held, holds := sub.holds[name]
-		version := held.sent
-		_, forced := sub.force[name]
-		if !sub.wants(name) {
+	for name := range names {
+		known := sub.entries[name]
+		version, holds, forced := known.sent, known.holds, known.force
+		if !known.named && !sub.wildcard {
 			continue
 		}
 		var resource *Resource
-		if st.covers(typeURL, sub, name) {
+		if known.named || st.snapshot.InWildcard(st.client, typeURL, name) {
 			resource = st.resource(typeURL, name)
 		}
 		if resource == nil && typeURL == TypeEndpoints {
@@ -301,7 +302,6 @@ func (st *stream) difference(typeURL string, sub *subscription, names map[string
 			}
 		default:
 			resources = append(resources, resource)
-			delete(sub.force, name)
 			delete(st.removals[typeURL], name)
 		}
 	}
@@ -311,8 +311,7 @@ func (st *stream) difference(typeURL string, sub *subscription, names map[string
 // covers is true if the name is among those the stream is to have: asked for by
 // name, or one of everything.
 func (st *stream) covers(typeURL string, sub *subscription, name string) bool {
-	_, named := sub.names[name]
-	return named || sub.wildcard && st.snapshot.InWildcard(st.client, typeURL, name)
+	return sub.entries[name].named || sub.wildcard && st.snapshot.InWildcard(st.client, typeURL, name)
 }
 
 // quarantined is true if this proxy has refused this very content before.

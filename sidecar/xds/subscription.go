@@ -24,73 +24,100 @@ var shortNames = map[string]string{
 }
 
 // subscription is one stream's dealings with one type. Only the stream's own
-// goroutine changes it. Others read names, holds and rejected under the stream's
-// lock.
+// goroutine changes it. Others read entries and rejected under the stream's lock.
 type subscription struct {
 	wildcard bool
-	// names are those asked for by name.
-	names map[string]struct{}
-	// holds are what has been sent, acked is how many of them are acknowledged in
-	// some version.
-	holds map[string]held
-	acked int
-	// force are names that must be answered even if nothing differs.
-	force map[string]struct{}
+	// entries are the names that the proxy asks for, holds or waits to hear of. A
+	// thousand proxies have as many as there are resources each: what an entry
+	// takes is most of what the server takes.
+	entries map[string]entry
+	// holds and acked count the entries that are so.
+	holds, acked int
 	// outstanding are responses that await an answer, by nonce.
 	outstanding map[string][]*Resource
 	rejected    map[string]Rejection
 }
 
-// held are the versions of one resource that were last sent, and last acknowledged:
-// "" if none was.
-type held struct{ sent, acked string }
+// entry is what a stream has to do with one name; none is the zero value.
+type entry struct {
+	// sent is the version last sent of a resource that the proxy holds.
+	sent string
+	// named: the proxy asks for it by name.
+	named bool
+	// holds: it has been sent, and not removed since.
+	holds bool
+	// acked: the version last sent is acknowledged.
+	acked bool
+	// force: it must be answered even if nothing differs.
+	force bool
+}
 
 func newSubscription() *subscription {
 	return &subscription{
-		names: map[string]struct{}{}, holds: map[string]held{},
-		force: map[string]struct{}{}, outstanding: map[string][]*Resource{}, rejected: map[string]Rejection{},
+		entries: map[string]entry{}, outstanding: map[string][]*Resource{}, rejected: map[string]Rejection{},
 	}
+}
+
+// set replaces an entry. The name's bytes are kept instead of those that came
+// before: a resource's own are everybody's.
+func (s *subscription) set(name string, before, after entry) {
+	count := func(total *int, was, is bool) {
+		switch {
+		case is && !was:
+			*total++
+		case was && !is:
+			*total--
+		}
+	}
+	count(&s.holds, before.holds, after.holds)
+	count(&s.acked, before.acked, after.acked)
+	if after == (entry{}) {
+		delete(s.entries, name)
+		return
+	}
+	s.entries[name] = after
 }
 
 // send notes that the version has been sent.
 func (s *subscription) send(name, version string) {
-	h := s.holds[name]
-	h.sent = version
-	s.holds[name] = h
+	before := s.entries[name]
+	s.set(name, before, entry{sent: version, named: before.named, holds: true})
 	delete(s.rejected, name)
 }
 
-// acknowledge notes that the proxy has the version.
-func (s *subscription) acknowledge(name, version string) {
-	h := s.holds[name]
-	if h.acked == "" && version != "" {
-		s.acked++
+// acknowledge notes that the proxy has the version of what it holds, if it is the one
+// last sent.
+func (s *subscription) acknowledge(name string, before entry, version string) {
+	if before.sent != version {
+		return
 	}
-	h.acked = version
-	s.holds[name] = h
+	after := before
+	after.acked = true
+	s.set(name, before, after)
 	delete(s.rejected, name)
 }
 
-// wants is true if the client has asked for the name or for everything.
-func (s *subscription) wants(name string) bool {
-	if s.wildcard {
-		return true
-	}
-	_, ok := s.names[name]
-	return ok
+// insist has the name answered even if nothing differs.
+func (s *subscription) insist(name string) {
+	before := s.entries[name]
+	after := before
+	after.force = true
+	s.set(name, before, after)
 }
 
 // forget drops what is known of a resource that the proxy no longer holds.
 func (s *subscription) forget(name string) {
-	if s.holds[name].acked != "" {
-		s.acked--
-	}
-	delete(s.holds, name)
+	before := s.entries[name]
+	s.set(name, before, entry{named: before.named})
 	delete(s.rejected, name)
 }
 
-// size is how many names the proxy makes the server remember.
-func (s *subscription) size() int { return max(len(s.names), len(s.holds)) }
+// room makes place for n names where there are none yet.
+func (s *subscription) room(n int) {
+	if len(s.entries) == 0 {
+		s.entries = make(map[string]entry, n)
+	}
+}
 
 // update takes in what a request says about names. It returns those to look
 // at, and those no longer asked for by name.
@@ -99,22 +126,21 @@ func (s *subscription) update(request *discoveryv3.DeltaDiscoveryRequest, first 
 	if !first {
 		initial = nil // only a stream's first request for a type may carry it
 	}
-	if asked := request.GetResourceNamesSubscribe(); len(s.names) == 0 && len(asked) > 1 {
-		s.names, s.holds = make(map[string]struct{}, len(asked)), grown(s.holds, len(asked))
-	}
+	s.room(max(len(request.GetResourceNamesSubscribe()), len(initial)))
 	for name, version := range initial {
 		s.send(name, version)
-		s.acknowledge(name, version)
+		s.acknowledge(name, s.entries[name], version)
 	}
 	for _, name := range request.GetResourceNamesSubscribe() {
 		if name == "*" {
 			s.wildcard = true
 			continue
 		}
-		s.names[name] = struct{}{}
-		if _, ok := initial[name]; !ok {
-			s.force[name] = struct{}{}
-		}
+		_, has := initial[name]
+		before := s.entries[name]
+		after := before
+		after.named, after.force = true, before.force || !has
+		s.set(name, before, after)
 		added = append(added, name)
 	}
 	removed = s.unsubscribe(request.GetResourceNamesUnsubscribe())
@@ -133,33 +159,23 @@ func (s *subscription) unsubscribe(names []string) (removed []string) {
 	for _, name := range names {
 		if name == "*" {
 			s.wildcard = false
-			for name := range s.holds {
-				if _, named := s.names[name]; !named {
-					s.forget(name)
+			for name, e := range s.entries {
+				if e.holds && !e.named {
+					s.set(name, e, entry{force: e.force})
+					delete(s.rejected, name)
 				}
 			}
 			continue
 		}
-		if _, ok := s.names[name]; !ok {
+		before := s.entries[name]
+		if !before.named {
 			continue
 		}
-		delete(s.names, name)
-		delete(s.force, name)
 		removed = append(removed, name)
-		if s.wildcard {
-			// The proxy has dropped it and can't tell whether it is among
-			// everything; it must be told.
-			s.force[name] = struct{}{}
-		}
-		s.forget(name)
+		// Of everything the proxy has dropped it too and can't tell whether it is
+		// among that; it must be told.
+		s.set(name, before, entry{force: s.wildcard})
+		delete(s.rejected, name)
 	}
 	return removed
-}
-
-// grown returns the map with room for n more, where it is empty.
-func grown(holds map[string]held, n int) map[string]held {
-	if len(holds) > 0 {
-		return holds
-	}
-	return make(map[string]held, n)
 }

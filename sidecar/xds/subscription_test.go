@@ -89,6 +89,13 @@ func TestAnswersToRequests(t *testing.T) {
 			},
 			want: []string{"LDS +in +out", "LDS +in"},
 		},
+		"a name given up while all is asked for is said to be gone if it is not among all": {
+			requests: []*request{
+				{TypeUrl: TypeListener, ResourceNamesSubscribe: []string{"*", "none"}},
+				{TypeUrl: TypeListener, ResourceNamesUnsubscribe: []string{"none"}},
+			},
+			want: []string{"LDS +in +out", "LDS -none", "LDS -none"},
+		},
 		"an unknown type is not answered": {
 			requests: []*request{{TypeUrl: "type.googleapis.com/envoy.config.core.v3.Node"}},
 		},
@@ -131,6 +138,34 @@ func TestUnknownNameIsSentWhenItAppears(t *testing.T) {
 			t.Error(diff)
 		}
 		if diff := cmp.Diff(Delivery{Subscribed: 1, Acked: 1}, server.Delivered(TypeCluster, "cart", made(TypeCluster, "cart", "1").Version)); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+// An answer to an older version, come late, is none to the one sent since.
+func TestAckOfAnOlderVersionIsNoneOfTheNewest(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newTestServer(t, nil)
+		w := world{TypeCluster: {"cart": "1"}}
+		server.Publish(w, Change{})
+		p := connect(t, server, 100)
+		defer func() { _ = p.close() }()
+		p.subscribe(TypeCluster, "cart")
+		first := p.hear()
+		w, change := w.with(TypeCluster, "cart", "2")
+		server.Publish(w, change)
+		second := p.hear()
+		delivered := func() Delivery { return server.Delivered(TypeCluster, "cart", made(TypeCluster, "cart", "2").Version) }
+		p.ack(first[0])
+		synctest.Wait()
+		if diff := cmp.Diff(Delivery{Subscribed: 1}, delivered()); diff != "" {
+			t.Error(diff)
+		}
+		p.ack(second[0])
+		synctest.Wait()
+		if diff := cmp.Diff(Delivery{Subscribed: 1, Acked: 1}, delivered()); diff != "" {
 			t.Error(diff)
 		}
 	})

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/xml"
 	"strings"
 	"testing"
 
@@ -93,5 +94,42 @@ func TestTrend(t *testing.T) {
 	}
 	if got := trend(growing[:5], rss); got != 0 {
 		t.Errorf("%v for too few samples to tell", got)
+	}
+}
+
+// A picture has a curve for each change, a point for each size, and is XML whatever
+// changes are called.
+func TestPlot(t *testing.T) {
+	t.Parallel()
+	at := func(size string, cpu float64) report {
+		return report{Size: size, Rows: []row{
+			{What: "initial sync", Heddle: figures{CPUMS: 1000}},
+			{What: "a < b", Heddle: figures{P50MS: 1, CPUMS: cpu}},
+			{What: "weight", Heddle: figures{P50MS: 1, CPUMS: 2 * cpu}},
+		}}
+	}
+	if _, err := growth([]report{at("100x10", 1)}); err == nil {
+		t.Error("one size shows no growth")
+	}
+	curves, err := growth([]report{at("100x10", 1), at("1000x10", 2), at("10000x10", 3)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	picture := draw("title", curves)
+	var parsed struct {
+		Lines []struct {
+			Points string `xml:"points,attr"`
+		} `xml:"polyline"`
+		Circles []struct{} `xml:"circle"`
+	}
+	if err := xml.Unmarshal([]byte(picture), &parsed); err != nil {
+		t.Fatal(err)
+	}
+	if len(parsed.Lines) != 2 || len(parsed.Circles) != 6 {
+		t.Fatalf("%d lines and %d points, want 2 and 6", len(parsed.Lines), len(parsed.Circles))
+	}
+	// Decades are as wide as each other, and what grows evenly is a straight line.
+	if want := "60.0,265.0 285.0,220.0 510.0,175.0"; parsed.Lines[0].Points != want {
+		t.Errorf("%q, want %q", parsed.Lines[0].Points, want)
 	}
 }

@@ -38,6 +38,8 @@ type options struct {
 	// profiles is a folder, empty for none.
 	profiles string
 	noFloor  bool
+	// plot is a file for the growth with the sizes, empty for none.
+	plot string
 	// rate and long are of the soak.
 	rate int
 	long time.Duration
@@ -75,6 +77,7 @@ func main() {
 	flag.StringVar(&o.base, "base", "", "revision whose operator is measured beside this tree's, instead of the floor")
 	flag.StringVar(&o.assets, "assets", os.Getenv(assetsVariable), "folder of kube-apiserver and etcd; made by tests/lab unless given")
 	flag.StringVar(&o.profiles, "profiles", "", "folder to write profiles of the operator to: CPU during the initial sync, heap after it")
+	flag.StringVar(&o.plot, "plot", "", "file to draw to, as SVG, what a change costs at each of the sizes")
 	flag.StringVar(&o.json, "json", "", "file to write the figures to as JSON")
 	_ = flag.CommandLine.Parse(args) // it exits on an error
 	if o.rate < 1 || o.long < time.Second {
@@ -111,12 +114,26 @@ func readSize(text string) (size, error) {
 func run(ctx context.Context, o options, verb string) error {
 	fmt.Fprintln(os.Stderr, "machine:", machine(), "- clients, API server and etcd share it")
 	var all []any
+	var reports []report
 	for _, s := range o.sizes {
 		one, err := measured(ctx, o, s, verb)
 		if err != nil {
 			return fmt.Errorf("%s: %w", s, err)
 		}
 		all = append(all, one)
+		if r, ok := one.(report); ok {
+			reports = append(reports, r)
+		}
+	}
+	if o.plot != "" {
+		curves, err := growth(reports)
+		if err != nil {
+			return fmt.Errorf("-plot: %w", err)
+		}
+		title := fmt.Sprintf("The operator's processor time for one change, %d proxies", o.sizes[0].Proxies)
+		if err := os.WriteFile(o.plot, []byte(draw(title, curves)), 0o600); err != nil {
+			return err
+		}
 	}
 	if o.json == "" {
 		return nil

@@ -25,8 +25,8 @@ import (
 // operatorAddress forwards a local port to the operator's discovery service
 // until the test ends.
 func (s *shop) operatorAddress() string {
-	s.t.Helper()
-	ctx, cancel := context.WithCancel(context.WithoutCancel(s.t.Context()))
+	s.T.Helper()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(s.T.Context()))
 	cmd := exec.CommandContext(ctx, "kubectl", "-n", heddlev1alpha1.SystemNamespace, "port-forward", "service/"+heddlev1alpha1.OperatorName, ":15012")
 	out, err := cmd.StdoutPipe()
 	if err == nil {
@@ -34,32 +34,32 @@ func (s *shop) operatorAddress() string {
 	}
 	if err != nil {
 		cancel()
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
-	s.t.Cleanup(func() {
+	s.T.Cleanup(func() {
 		cancel()
 		_ = cmd.Wait()
 	})
 	line, err := bufio.NewReader(out).ReadString('\n')
 	found := regexp.MustCompile(`127\.0\.0\.1:\d+`).FindString(line)
 	if err != nil || found == "" {
-		s.t.Fatalf("port-forward said %q: %v", line, err)
+		s.T.Fatalf("port-forward said %q: %v", line, err)
 	}
 	return found
 }
 
 // podOf names a pod of the app and its UID.
 func (s *shop) podOf(app string) (name, uid string) {
-	s.t.Helper()
-	name = s.must("get", "pod", "-l", "app="+app, "-o", "jsonpath={.items[0].metadata.name}")
-	return name, s.must("get", "pod", name, "-o", "jsonpath={.metadata.uid}")
+	s.T.Helper()
+	name = s.Must("get", "pod", "-l", "app="+app, "-o", "jsonpath={.items[0].metadata.name}")
+	return name, s.Must("get", "pod", name, "-o", "jsonpath={.metadata.uid}")
 }
 
 func TestOnlyThePodItselfGetsItsConfiguration(t *testing.T) {
 	s := newShop(t)
 	address := s.operatorAddress()
 	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM([]byte(s.must("get", "configmap", heddlev1alpha1.CAConfigMap, "-o", "jsonpath={.data['ca\\.crt']}"))) {
+	if !roots.AppendCertsFromPEM([]byte(s.Must("get", "configmap", heddlev1alpha1.CAConfigMap, "-o", "jsonpath={.data['ca\\.crt']}"))) {
 		t.Fatal("the namespace's ConfigMap holds no roots")
 	}
 	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{
@@ -74,7 +74,7 @@ func TestOnlyThePodItselfGetsItsConfiguration(t *testing.T) {
 	web, webUID := s.podOf("web")
 	cart, cartUID := s.podOf("cart")
 	token := func(audience string) string {
-		return s.must("create", "token", "web", "--audience="+audience, "--bound-object-kind=Pod", "--bound-object-name="+web, "--bound-object-uid="+webUID)
+		return s.Must("create", "token", "web", "--audience="+audience, "--bound-object-kind=Pod", "--bound-object-name="+web, "--bound-object-uid="+webUID)
 	}
 	own := token(heddlev1alpha1.TokenAudience)
 	for name, test := range map[string]struct {
@@ -84,7 +84,7 @@ func TestOnlyThePodItselfGetsItsConfiguration(t *testing.T) {
 		"the pod itself":                         {own, web, "web", webUID, codes.OK},
 		"nobody":                                 {"", web, "web", webUID, codes.Unauthenticated},
 		"a token for another audience":           {token("vault"), web, "web", webUID, codes.Unauthenticated},
-		"a token that is bound to no pod":        {s.must("create", "token", "web", "--audience="+heddlev1alpha1.TokenAudience), web, "web", webUID, codes.Unauthenticated},
+		"a token that is bound to no pod":        {s.Must("create", "token", "web", "--audience="+heddlev1alpha1.TokenAudience), web, "web", webUID, codes.Unauthenticated},
 		"a pod that says it is another":          {own, cart, "cart", cartUID, codes.PermissionDenied},
 		"a pod that says it has another account": {own, web, "cart", webUID, codes.PermissionDenied},
 	} {
@@ -104,7 +104,7 @@ func TestOnlyThePodItselfGetsItsConfiguration(t *testing.T) {
 			}
 			_ = stream.Send(&discoveryv3.DeltaDiscoveryRequest{
 				TypeUrl: "type.googleapis.com/envoy.config.listener.v3.Listener",
-				Node:    &corev3.Node{Id: s.namespace + "/" + test.pod, Cluster: s.namespace + "/" + test.account, Metadata: about},
+				Node:    &corev3.Node{Id: s.Namespace + "/" + test.pod, Cluster: s.Namespace + "/" + test.account, Metadata: about},
 			}) // a refusal shows in what comes back
 			response, err := stream.Recv()
 			if got := status.Code(err); got != test.want {

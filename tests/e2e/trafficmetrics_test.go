@@ -8,13 +8,15 @@ import (
 	"testing"
 
 	metricsv1alpha2 "github.com/servicemeshinterface/smi-sdk-go/pkg/apis/metrics/v1alpha2"
+
+	"github.com/heddle-mesh/heddle/tests/shoptest"
 )
 
 const metricsPath = "/apis/metrics.smi-spec.io/v1alpha2"
 
 // metrics reads a list by the types of SMI's own SDK.
 func (s *shop) metrics(path string) (list metricsv1alpha2.TrafficMetricsList, err error) {
-	out, err := s.try("get", "--raw", metricsPath+path)
+	out, err := s.Try("get", "--raw", metricsPath+path)
 	if err != nil {
 		return list, fmt.Errorf("%w: %s", err, out)
 	}
@@ -36,46 +38,46 @@ func requests(list metricsv1alpha2.TrafficMetricsList, key func(*metricsv1alpha2
 // 100 of another. Probes are sent by nobody.
 func TestCaseO59_TrafficMetricsCountCallersOfOtherNamespaces(t *testing.T) {
 	s := newShop(t)
-	front := &shop{t: t, namespace: s.namespace + "-front"}
-	front.apply(fmt.Sprintf("apiVersion: v1\nkind: Namespace\nmetadata: {name: %s, labels: {heddle.dev/inject: enabled}}\n", front.namespace))
+	front := shopOf(t, s.Namespace+"-front")
+	front.Apply(fmt.Sprintf("apiVersion: v1\nkind: Namespace\nmetadata: {name: %s, labels: {heddle.dev/inject: enabled}}\n", front.Namespace))
 	t.Cleanup(func() {
-		_, _ = s.kubectl(context.Background(), "", "delete", "namespace", front.namespace, "--wait=false")
+		_, _ = s.Kubectl(context.Background(), "", "delete", "namespace", front.Namespace, "--wait=false")
 	})
-	front.apply(app("web", "web", "v1", "serve"))
-	s.apply("apiVersion: split.smi-spec.io/v1alpha4\nkind: TrafficSplit\nmetadata: {name: cart}\nspec: {service: cart, backends: [{service: cart-v1, weight: 50}, {service: cart-v2, weight: 50}]}\n")
-	front.must("rollout", "status", "deployment/web", "--timeout="+patience.String())
-	s.must("wait", "--for=condition=Programmed", "trafficsplit/cart", "--timeout="+patience.String())
+	front.Apply(shoptest.App("web", "web", "v1", "serve"))
+	s.Apply("apiVersion: split.smi-spec.io/v1alpha4\nkind: TrafficSplit\nmetadata: {name: cart}\nspec: {service: cart, backends: [{service: cart-v1, weight: 50}, {service: cart-v2, weight: 50}]}\n")
+	front.Must("rollout", "status", "deployment/web", "--timeout="+shoptest.Patience.String())
+	s.Must("wait", "--for=condition=Programmed", "trafficsplit/cart", "--timeout="+shoptest.Patience.String())
 
-	if c := s.get(100, "http://cart/"); c.ByCode["200"] != 100 {
+	if c := s.Get(100, "http://cart/"); c.ByCode["200"] != 100 {
 		t.Fatalf("from the namespace itself: %+v", c)
 	}
-	if c := front.get(100, "http://cart."+s.namespace+"/"); c.ByCode["200"] != 100 {
+	if c := front.Get(100, "http://cart."+s.Namespace+"/"); c.ByCode["200"] != 100 {
 		t.Fatalf("from another: %+v", c)
 	}
-	split := "/namespaces/" + s.namespace + "/trafficsplits/cart"
+	split := "/namespaces/" + s.Namespace + "/trafficsplits/cart"
 	backend := func(m *metricsv1alpha2.TrafficMetrics) string { return m.Backend.Name }
 	caller := func(m *metricsv1alpha2.TrafficMetrics) string { return m.Edge.Resource.Namespace }
 	var last string
 	t.Cleanup(func() { t.Log("by backend and by the caller's namespace:", last) })
-	s.eventually("200 requests are counted, 100 by each namespace", func() bool {
+	s.Eventually("200 requests are counted, 100 by each namespace", func() bool {
 		list, err := s.metrics(split + "?t=10m")
 		edges, errEdges := s.metrics(split + "/edges?t=10m")
 		byBackend, byCaller := requests(list, backend), requests(edges, caller)
 		last = fmt.Sprint(byBackend, byCaller, err, errEdges)
-		return err == nil && errEdges == nil && byBackend["cart-v1"]+byBackend["cart-v2"] == 200 && byCaller[s.namespace] == 100 && byCaller[front.namespace] == 100
+		return err == nil && errEdges == nil && byBackend["cart-v1"]+byBackend["cart-v2"] == 200 && byCaller[s.Namespace] == 100 && byCaller[front.Namespace] == 100
 	})
-	list, err := s.metrics("/namespaces/" + s.namespace + "/deployments?t=10m&labelSelector=nobody%3Dhas-this")
+	list, err := s.metrics("/namespaces/" + s.Namespace + "/deployments?t=10m&labelSelector=nobody%3Dhas-this")
 	if err != nil || len(list.Items) != 0 {
 		t.Errorf("a selector that selects nothing: %d items, %v", len(list.Items), err)
 	}
-	if list, err = s.metrics("/namespaces/" + s.namespace + "/deployments?t=10m"); err != nil || len(list.Items) != 3 {
+	if list, err = s.metrics("/namespaces/" + s.Namespace + "/deployments?t=10m"); err != nil || len(list.Items) != 3 {
 		t.Errorf("deployments: %+v, %v", list.Items, err)
 	}
 	// Nobody calls web but the kubelet, every second.
 	if count := requests(list, func(m *metricsv1alpha2.TrafficMetrics) string { return m.Name }); count["web"] != 0 || count["cart-v1"]+count["cart-v2"] != 200 {
 		t.Errorf("by Deployment: %v", count)
 	}
-	if out, err := s.try("get", "--raw", metricsPath+split, "--as=nobody"); err == nil || !strings.Contains(out, "orbidden") {
+	if out, err := s.Try("get", "--raw", metricsPath+split, "--as=nobody"); err == nil || !strings.Contains(out, "orbidden") {
 		t.Errorf("who may not look sees %s", out)
 	}
 }
@@ -83,22 +85,22 @@ func TestCaseO59_TrafficMetricsCountCallersOfOtherNamespaces(t *testing.T) {
 // Without Prometheus TrafficMetrics are not available, and all else is.
 func TestTrafficMetricsWithoutPrometheus(t *testing.T) {
 	s := newShop(t)
-	system := &shop{t: t, namespace: "heddle-system"}
-	system.must("scale", "deployment/prometheus", "--replicas=0")
+	system := shopOf(t, "heddle-system")
+	system.Must("scale", "deployment/prometheus", "--replicas=0")
 	t.Cleanup(func() {
-		for _, args := range [][]string{{"scale", "deployment/prometheus", "--replicas=1"}, {"rollout", "status", "deployment/prometheus", "--timeout=" + patience.String()}} {
-			if out, err := s.kubectl(context.Background(), "", append([]string{"-n", system.namespace}, args...)...); err != nil {
+		for _, args := range [][]string{{"scale", "deployment/prometheus", "--replicas=1"}, {"rollout", "status", "deployment/prometheus", "--timeout=" + shoptest.Patience.String()}} {
+			if out, err := s.Kubectl(context.Background(), "", append([]string{"-n", system.Namespace}, args...)...); err != nil {
 				t.Errorf("kubectl %v: %v\n%s", args, err, out)
 			}
 		}
 	})
-	s.eventually("it is said why", func() bool {
-		out, err := s.try("get", "--raw", metricsPath+"/namespaces/"+s.namespace+"/pods")
+	s.Eventually("it is said why", func() bool {
+		out, err := s.Try("get", "--raw", metricsPath+"/namespaces/"+s.Namespace+"/pods")
 		return err != nil && strings.Contains(out, "Prometheus, which does not answer")
 	})
-	s.must("get", "pods,trafficsplits")
-	s.must("get", "--raw", metricsPath)
-	if out := s.must("get", "apiservices", "v1alpha2.metrics.smi-spec.io"); !strings.Contains(out, "True") {
+	s.Must("get", "pods,trafficsplits")
+	s.Must("get", "--raw", metricsPath)
+	if out := s.Must("get", "apiservices", "v1alpha2.metrics.smi-spec.io"); !strings.Contains(out, "True") {
 		t.Errorf("the group is not available at all: %s", out)
 	}
 }

@@ -49,9 +49,13 @@ func testRelease(t *testing.T, o *operator) {
 	r.rolledOut("cart-primary")
 	r.phase("Idle")
 	r.shares("cart-primary=100 cart-canary=0")
-	if got := r.replicas("cart"); got != 0 {
-		t.Errorf("%d replicas of the candidate between releases", got)
-	}
+	// Status says so before it is done.
+	await(t, "between releases there is no candidate", func(context.Context) error {
+		if got := r.replicas("cart"); got != 0 {
+			return fmt.Errorf("%d replicas", got)
+		}
+		return nil
+	})
 
 	target := r.deployment("cart")
 	target.Spec.Template.Spec.Containers[0].Image = "cart:2"

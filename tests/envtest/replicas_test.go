@@ -8,6 +8,7 @@ import (
 
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -76,6 +77,12 @@ func testReplicas(t *testing.T, leader *operator) {
 	await(t, "the leader waits for the follower's proxy", programmed(metav1.ConditionFalse, "0 of 1 connected proxies"))
 	close(goOn)
 	await(t, "all have it", programmed(metav1.ConditionTrue, "all connected proxies"))
+	// As a controller would before the pod ends: a replica that is said to be ready
+	// and does not answer holds up everybody's splits.
+	slice := &discoveryv1.EndpointSlice{ObjectMeta: metav1.ObjectMeta{Namespace: heddlev1alpha1.SystemNamespace, Name: heddlev1alpha1.OperatorName + "-1-xds"}}
+	if err := leader.client.Delete(t.Context(), slice); err != nil {
+		t.Error(err)
+	}
 	follower.stop(t)
 	if err := <-ended; err == nil {
 		t.Error("the stream outlives the follower")

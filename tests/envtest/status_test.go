@@ -17,6 +17,9 @@ func TestSpecAndStatusAreWrittenApart(t *testing.T) {
 	t.Parallel()
 	c := installed(t)
 	for _, k := range kinds {
+		if k.status == "" {
+			continue
+		}
 		t.Run(k.kind, func(t *testing.T) {
 			t.Parallel()
 			k.borrow(t, c)

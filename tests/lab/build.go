@@ -165,28 +165,8 @@ func buildCoreDNS(ctx context.Context, to string) error {
 // Debian's knows all but that one, and the ones left out are most of the work.
 func buildPrometheus(ctx context.Context, to string) error {
 	const module = "github.com/prometheus/prometheus"
-	raw, err := output(ctx, "go", "mod", "download", "-json", module+"@"+prometheusVersion)
-	if err != nil {
-		return err
-	}
-	var at struct{ Dir string }
-	if err := json.Unmarshal([]byte(raw), &at); err != nil {
-		return fmt.Errorf("%s@%s: %w", module, prometheusVersion, err)
-	}
-	dir, err := os.MkdirTemp("", "heddle-lab-prometheus")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	source := filepath.Join(dir, "source")
-	if err := os.CopyFS(source, os.DirFS(at.Dir)); err != nil {
-		return err
-	}
 	plugins := "package plugins\n\nimport _ \"" + module + "/discovery/kubernetes\"\n"
-	if err := os.WriteFile(filepath.Join(source, "plugins", "plugins.go"), []byte(plugins), 0o600); err != nil {
-		return err
-	}
-	return goBuild(ctx, source, "./cmd/prometheus", to, "-s -w")
+	return buildModule(ctx, module, prometheusVersion, "./cmd/prometheus", to, map[string]string{"plugins/plugins.go": plugins})
 }
 
 func inModule(mod string, do func(dir string) error) error {

@@ -3,7 +3,7 @@
 // scheduler, containerd, kubelet, kube-proxy and CoreDNS. Binaries are built
 // once and cached outside the tree; images are made without Docker.
 //
-//	lab up | down | status | images | kubeconfig | envtest-assets
+//	lab up | down | status | images | ecosystem | kubeconfig | envtest-assets
 package main
 
 import (
@@ -23,6 +23,7 @@ var commands = []struct {
 	{"down", "stop it and take away everything it started", down},
 	{"status", "say what of it runs; exit 1 if something does not", status},
 	{"images", "make Heddle's images and bring them into the cluster", images},
+	{"ecosystem", "bring stock Flagger and Argo Rollouts into the cluster, or those named", installEcosystem},
 	{"kubeconfig", "print the path of its kubeconfig", kubeconfig},
 	{"envtest-assets", "print a folder with kube-apiserver, etcd and kubectl", envtestAssets},
 }

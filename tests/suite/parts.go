@@ -42,7 +42,12 @@ type machine struct {
 	root bool
 	// apt is whether this is a Debian machine.
 	apt bool
+	// long is whether what takes many minutes is asked for.
+	long bool
 }
+
+// longVariable asks for the long forms of tests.
+const longVariable = "HEDDLE_LONG"
 
 func newMachine(ctx context.Context) machine {
 	_, gcc := exec.LookPath("gcc")
@@ -58,6 +63,7 @@ func newMachine(ctx context.Context) machine {
 		race:       gcc == nil,
 		root:       os.Geteuid() == 0,
 		apt:        apt == nil,
+		long:       os.Getenv(longVariable) != "",
 	}
 }
 
@@ -82,7 +88,7 @@ func lab(args ...string) step {
 
 // plan lists all parts in the order they run: what fails fast comes first.
 func plan(t tree, m machine) []part {
-	return []part{lintPart(), archPart(t), unitPart(t, m), goldenPart(t), envoyPart(t), envtestPart(t, m), e2ePart(t, m)}
+	return []part{lintPart(), archPart(t), unitPart(t, m), goldenPart(t), envoyPart(t), envtestPart(t, m), e2ePart(t, m), compatPart(t, m)}
 }
 
 func lintPart() part {
@@ -208,6 +214,33 @@ func e2ePart(t tree, m machine) part {
 			kubeconfig,
 			goTest(append([]string{"-timeout", "30m", "-p", "1"}, pkgs...)...),
 		}
+	}
+	return p
+}
+
+// compatPart is for programs of others that drive the mesh. The first way of each is
+// a part of every run, all of them are make compat's.
+func compatPart(t tree, m machine) part {
+	p := part{name: "compat", about: "releases by stock Flagger and Argo Rollouts"}
+	pkgs := t.under(dirCompat)
+	switch {
+	case len(pkgs) == 0:
+		p.skipped = "no tests under tests/compat"
+	case m.kubeconfig != "":
+		p.skipped = "it installs Flagger and Argo Rollouts, for which a cluster of your own is not asked; unset KUBECONFIG to use the lab"
+	case !t.lab, !m.root:
+		p.skipped = "it takes the lab, which needs root"
+	default:
+		kubeconfig := lab("kubeconfig")
+		kubeconfig.into = "KUBECONFIG"
+		args := []string{"-timeout", "60m"}
+		programs := lab("ecosystem")
+		if !m.long {
+			args = append(args, "-short")
+			programs = lab("ecosystem", "flagger", "argo-rollouts")
+		}
+		p.about += ", on the lab"
+		p.steps = []step{{argv: []string{"go", "run", "./tests/demo", "install"}}, programs, kubeconfig, goTest(append(args, pkgs...)...)}
 	}
 	return p
 }

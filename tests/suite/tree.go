@@ -24,6 +24,7 @@ const (
 	dirDifferential = "/tests/differential"
 	dirLab          = "/tests/lab"
 	dirBench        = "/tests/bench"
+	dirCompat       = "/tests/compat"
 )
 
 // pkg is a package with tests.
@@ -75,7 +76,7 @@ func (t tree) golden() []string {
 }
 
 func special(path string) bool {
-	for _, dir := range []string{dirArch, dirEnvtest, dirE2E, dirEnvoy, dirDifferential, dirBench} {
+	for _, dir := range []string{dirArch, dirEnvtest, dirE2E, dirEnvoy, dirDifferential, dirBench, dirCompat} {
 		if strings.Contains(path+"/", dir+"/") {
 			return true
 		}

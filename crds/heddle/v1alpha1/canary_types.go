@@ -151,13 +151,25 @@ type CanaryComparison struct {
 	SlowIncrease Percentage `json:"slowIncrease,omitempty"`
 }
 
-// CanaryStep is one planned weight.
+// CanaryStep is one planned share of the requests.
+//
+// +kubebuilder:validation:XValidation:rule="self.weight > 0 || has(self.matchRef) || has(self.iterations)",message="the candidate would get no request; set weight or matchRef, or iterations for what hooks do with it"
 type CanaryStep struct {
-	// Weight is the percentage of requests that the candidate gets.
+	// Weight is the percentage of requests that the candidate gets; 0 is for
+	// steps with a matchRef, and for those in which only hooks call it.
 	// +required
-	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=100
 	Weight int32 `json:"weight"`
+	// MatchRef names an HTTPRouteGroup of the namespace: requests that it
+	// describes all go to the candidate, the others by weight.
+	// +optional
+	MatchRef *LocalReference `json:"matchRef,omitempty"`
+	// Iterations is how many checks must pass in this step; 1 by default.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=10000
+	Iterations int32 `json:"iterations,omitempty"`
 	// Duration is the shortest stay in this step, however good it looks; the
 	// deadline counts from its end.
 	// +optional
@@ -173,6 +185,8 @@ type CanaryStep struct {
 
 // CanaryAnalysis says how traffic moves to a candidate.
 //
+// +kubebuilder:validation:XValidation:rule="!has(self.onlyChecks) || !self.onlyChecks || has(self.checks) && self.checks.size() > 0",message="with onlyChecks nothing would be judged; add a check"
+// +kubebuilder:validation:XValidation:rule="!has(self.onlyChecks) || !self.onlyChecks || !has(self.comparison)",message="comparison counts answers, which onlyChecks leaves out; leave out either"
 // +kubebuilder:validation:XValidation:rule="!has(self.steps) || self.stepWeights == [10, 25, 50]",message="steps and stepWeights both list weights; leave out stepWeights"
 // +kubebuilder:validation:XValidation:rule="!has(self.comparison) || (self.successRate == 99 && self.latency == '500ms' && self.minRequests == 1)",message="successRate, latency and minRequests are fixed limits, which comparison takes the place of; leave out either"
 type CanaryAnalysis struct {
@@ -200,7 +214,7 @@ type CanaryAnalysis struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=100
-	// +kubebuilder:validation:XValidation:rule="self.map(s, s.weight).isSorted() && self.all(s, self.exists_one(t, t.weight == s.weight))",message="weights must rise from step to step"
+	// +kubebuilder:validation:XValidation:rule="self.map(s, s.weight).isSorted() && self.all(s, self.exists_one(t, t.weight == s.weight && has(t.matchRef) == has(s.matchRef)))",message="weights must rise from step to step"
 	Steps []CanaryStep `json:"steps,omitempty"`
 	// Threshold is how many failed checks roll a release back; 1 by default.
 	// +optional
@@ -232,6 +246,28 @@ type CanaryAnalysis struct {
 	// pods that are not ready: a failed comparison is final.
 	// +optional
 	Comparison *CanaryComparison `json:"comparison,omitempty"`
+	// Checks are further metrics that must keep to a range.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=16
+	Checks []CanaryCheck `json:"checks,omitempty"`
+	// OnlyChecks judges by checks alone: answers are neither counted nor timed.
+	// It is for what isn't HTTP.
+	// +optional
+	OnlyChecks bool `json:"onlyChecks,omitempty"`
+	// Hooks are asked, or told, about a release.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=16
+	Hooks []CanaryHook `json:"hooks,omitempty"`
+	// Alerts tell people.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=16
+	Alerts []CanaryAlert `json:"alerts,omitempty"`
 }
 
 // CanaryStatus is all that the controller remembers.
@@ -254,6 +290,12 @@ type CanaryStatus struct {
 	// Weight is the percentage of requests that the candidate gets.
 	// +optional
 	Weight int32 `json:"weight"`
+	// Match names the HTTPRouteGroup whose requests all go to the candidate.
+	// +optional
+	Match string `json:"match,omitempty"`
+	// Passes counts the checks that passed in this step.
+	// +optional
+	Passes int32 `json:"passes,omitempty"`
 	// Failures counts the failed checks of this release.
 	// +optional
 	Failures int32 `json:"failures"`
@@ -269,6 +311,9 @@ type CanaryStatus struct {
 	// Aborting is that somebody asked to roll this release back.
 	// +optional
 	Aborting bool `json:"aborting,omitempty"`
+	// Awaits is the kind of hook that has to confirm what comes next.
+	// +optional
+	Awaits CanaryHookType `json:"awaits,omitempty"`
 	// HandledRequest is the value of annotation heddle.dev/request that was
 	// last answered. It is not answered again.
 	// +optional

@@ -19,7 +19,8 @@ var (
 
 func addKnownTypes(scheme *runtime.Scheme) error {
 	scheme.AddKnownTypes(GroupVersion,
-		&Canary{}, &CanaryList{}, &MeshConfig{}, &MeshConfigList{},
+		&AlertProvider{}, &AlertProviderList{}, &Canary{}, &CanaryList{}, &MeshConfig{}, &MeshConfigList{},
+		&MetricTemplate{}, &MetricTemplateList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

@@ -198,6 +198,7 @@ func load(args []string) error {
 	flags := flag.NewFlagSet("load", flag.ContinueOnError)
 	url := flags.String("u", env("URL", ""), "URL to ask (URL)")
 	rate := flags.Float64("rps", 20, "requests per second")
+	method := flags.String("method", http.MethodGet, "method")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -207,7 +208,7 @@ func load(args []string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	a := newAsker(false)
-	a.url = *url
+	a.method, a.url = *method, *url
 	to := newCounter()
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /stats", func(w http.ResponseWriter, _ *http.Request) {

@@ -38,7 +38,7 @@ func serve(args []string) error {
 	name := flags.String("name", env("NAME", "shop"), "name that answers carry (NAME)")
 	version := flags.String("version", env("VERSION", "v1"), "version that answers carry (VERSION)")
 	errorRate := flags.Float64("error-rate", envFloat("ERROR_RATE"), "share of requests answered with 500 (ERROR_RATE)")
-	latency := flags.Duration("latency", 0, "time before an answer")
+	latency := flags.Duration("latency", envDuration("LATENCY"), "time before an answer (LATENCY)")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -119,6 +119,14 @@ func env(name, fallback string) string {
 		return value
 	}
 	return fallback
+}
+
+func envDuration(name string) time.Duration {
+	value, err := time.ParseDuration(os.Getenv(name))
+	if err != nil {
+		return 0
+	}
+	return value
 }
 
 func envFloat(name string) float64 {
