@@ -23,13 +23,16 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	crcontroller "sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/heddle-mesh/heddle/canary/analysis"
 	"github.com/heddle-mesh/heddle/canary/egress"
 	"github.com/heddle-mesh/heddle/canary/engine"
 	"github.com/heddle-mesh/heddle/canary/gate"
+	"github.com/heddle-mesh/heddle/canary/live"
 	"github.com/heddle-mesh/heddle/canary/metrics"
 	"github.com/heddle-mesh/heddle/canary/notify"
 	"github.com/heddle-mesh/heddle/canary/traffic"
@@ -55,6 +58,14 @@ type Announcer interface {
 	Eventf(regarding, related runtime.Object, eventtype, reason, action, note string, args ...any)
 }
 
+// Follower follows candidates between checks.
+type Follower interface {
+	Follow(canary types.NamespacedName, s live.Subject)
+	Leave(canary types.NamespacedName)
+	// Words says why the check after that of the time is lost, if it is.
+	Words(canary types.NamespacedName, since time.Time) string
+}
+
 // Options are what SetupWithManager needs beyond the manager, whose scheme
 // must know Canary, TrafficSplit v1alpha4, Deployment and Service.
 type Options struct {
@@ -76,6 +87,7 @@ type Reconciler struct {
 	Source  Measurer
 	Hooks   Asker
 	Alerts  Notifier
+	Live    Follower
 	Clock   func() time.Time
 	Settle  time.Duration
 }
@@ -86,11 +98,16 @@ const atOnce = 32
 
 // SetupWithManager adds the controller; it runs on the leader only.
 func SetupWithManager(mgr ctrl.Manager, o Options) error {
-	source, err := metrics.New(o.PrometheusURL)
+	prometheus, err := metrics.New(o.PrometheusURL)
 	if err != nil {
 		return err
 	}
-	r := &Reconciler{Client: mgr.GetClient(), Secrets: mgr.GetAPIReader(), Events: mgr.GetEventRecorder("heddle-canary"), Source: source, Hooks: gate.Caller{Guard: egress.Outside}, Alerts: notify.Sender{Guard: egress.Outside}, Clock: o.Clock, Settle: o.Settle}
+	lost := make(chan event.GenericEvent)
+	follower := &live.Follower{Pods: mgr.GetClient(), Read: live.Sidecar(), Lost: lost, Clock: time.Now}
+	if err := mgr.Add(follower); err != nil {
+		return fmt.Errorf("canary controller: %w", err)
+	}
+	r := &Reconciler{Live: follower, Client: mgr.GetClient(), Secrets: mgr.GetAPIReader(), Events: mgr.GetEventRecorder("heddle-canary"), Source: prometheus, Hooks: gate.Caller{Guard: egress.Outside}, Alerts: notify.Sender{Guard: egress.Outside}, Clock: o.Clock, Settle: o.Settle}
 	if r.Clock == nil {
 		r.Clock = time.Now
 	}
@@ -103,6 +120,7 @@ func SetupWithManager(mgr ctrl.Manager, o Options) error {
 		Owns(&splitv1alpha4.TrafficSplit{}).
 		Watches(&appsv1.Deployment{}, handler.EnqueueRequestsFromMapFunc(r.concerned)).
 		Watches(&corev1.Service{}, handler.EnqueueRequestsFromMapFunc(r.concerned)).
+		WatchesRawSource(source.Channel(lost, &handler.EnqueueRequestForObject{})).
 		WithOptions(crcontroller.Options{MaxConcurrentReconciles: atOnce}).
 		Complete(r)
 	if err != nil {
@@ -142,6 +160,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 func (r *Reconciler) step(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 	canary := &heddlev1alpha1.Canary{}
 	if err := r.Client.Get(ctx, request.NamespacedName, canary); err != nil || canary.DeletionTimestamp != nil {
+		r.Live.Leave(request.NamespacedName)
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
 	now := r.Clock().Truncate(time.Second) // as precise as what is stored
@@ -163,6 +182,9 @@ func (r *Reconciler) step(ctx context.Context, request reconcile.Request) (recon
 	}
 	next, actions := engine.Step(plan, state, observation, now)
 	if err := r.store(ctx, canary, next, now); err != nil {
+		return reconcile.Result{}, err
+	}
+	if err := r.follow(canary, pair, plan, next); err != nil {
 		return reconcile.Result{}, err
 	}
 	err = r.apply(ctx, canary, pair, actions)
@@ -213,6 +235,9 @@ func (r *Reconciler) observe(ctx context.Context, canary *heddlev1alpha1.Canary,
 	}
 	if o.Routing, err = (traffic.Router{Client: r.Client}).Confirm(ctx, canary, rootOf(canary).Name, state.Shares()); err != nil {
 		return o, err //nolint:wrapcheck // it says what was attempted
+	}
+	if engine.Watches(plan, state) {
+		o.Lost = r.Live.Words(client.ObjectKeyFromObject(canary), since(state))
 	}
 	if engine.Due(plan, state, now) {
 		r.judge(ctx, canary, plan, state, now, &o)

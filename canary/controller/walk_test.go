@@ -14,7 +14,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -23,6 +25,7 @@ import (
 	"github.com/heddle-mesh/heddle/canary/analysis"
 	"github.com/heddle-mesh/heddle/canary/engine"
 	"github.com/heddle-mesh/heddle/canary/gate"
+	"github.com/heddle-mesh/heddle/canary/live"
 	"github.com/heddle-mesh/heddle/canary/metrics"
 	"github.com/heddle-mesh/heddle/canary/notify"
 	heddlev1alpha1 "github.com/heddle-mesh/heddle/crds/heddle/v1alpha1"
@@ -42,6 +45,8 @@ type world struct {
 	calls  []string         // of hooks: name, phase and event
 	alerts []string         // provider, severity and reason
 	hooks  sync.Mutex       // guards calls and alerts
+	lost   string           // what the sidecars say
+	follow []live.Subject
 	broken error
 	stuck  bool // the primary never gets ready
 	events []string
@@ -79,6 +84,17 @@ func (w *world) Send(_ context.Context, p notify.Provider, m notify.Message) err
 	return nil
 }
 
+func (w *world) Follow(_ types.NamespacedName, s live.Subject) { w.follow = append(w.follow, s) }
+
+func (w *world) Leave(types.NamespacedName) { w.follow = nil }
+
+func (w *world) Words(_ types.NamespacedName, since time.Time) string {
+	if len(w.follow) == 0 || !w.follow[len(w.follow)-1].Since.Equal(since) {
+		return ""
+	}
+	return w.lost
+}
+
 func (w *world) Eventf(_, _ runtime.Object, _, reason, _, _ string, _ ...any) {
 	w.events = append(w.events, reason)
 }
@@ -98,7 +114,7 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 	w := &world{T: t, now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), sample: analysis.Sample{Requests: 100}}
 	w.client = fake.NewClientBuilder().WithScheme(scheme).WithObjects(append(objects, canary)...).
 		WithStatusSubresource(&heddlev1alpha1.Canary{}, &appsv1.Deployment{}).Build()
-	w.r = &Reconciler{Client: w.client, Secrets: w.client, Events: w, Source: w, Hooks: w, Alerts: w, Clock: func() time.Time { return w.now }, Settle: 10 * time.Second}
+	w.r = &Reconciler{Client: w.client, Secrets: w.client, Events: w, Live: w, Source: w, Hooks: w, Alerts: w, Clock: func() time.Time { return w.now }, Settle: 10 * time.Second}
 	return w
 }
 
@@ -148,10 +164,18 @@ func (w *world) tick() {
 			w.Fatal(err)
 		}
 	}
+	w.step()
+}
+
+// step moves the canary, now.
+func (w *world) step() {
+	w.Helper()
 	if _, err := w.r.Reconcile(w.Context(), reconcile.Request{NamespacedName: client.ObjectKey{Namespace: "shop", Name: "cart"}}); err != nil {
 		w.Fatal(err)
 	}
 }
+
+func labelsOf(app string) labels.Set { return labels.Set{"app": app, "tier": "web"} }
 
 // until ticks to a phase and returns the weights of the canary on the way.
 func (w *world) until(phase heddlev1alpha1.CanaryPhase) []int32 {

@@ -47,6 +47,14 @@ func Asks(p Plan, s State, o Observation, now time.Time) []Hook {
 	return slices.DeleteFunc(ask, func(h Hook) bool { return !slices.Contains(p.Hooks, h) })
 }
 
+// Watches is whether a check that can't pass any more, said before its time, would
+// end the release. A threshold above 1 asks for patience: only the last of the
+// failures that it takes comes early.
+func Watches(p Plan, s State) bool {
+	return slices.Contains(trying, s.Phase) && s.Step > 0 && (s.Weight > 0 || s.Match != "") &&
+		!p.SkipAnalysis && !p.Suspend && s.Failures+1 >= p.Threshold
+}
+
 // polls is whether it is time to ask and to look.
 func polls(p Plan, s State, now time.Time) bool {
 	return slices.Contains(trying, s.Phase) && !p.Suspend && !now.Before(s.CheckedAt.Add(p.Interval))

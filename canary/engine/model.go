@@ -124,6 +124,7 @@ type Observation struct {
 	Verdict         Verdict         // only looked at when Due
 	Summary         string          // the verdict in words
 	Final           bool            // a Fail ends the release, whatever the threshold
+	Lost            string          // why the next check can't pass any more; only looked at when Watches
 	Answers         map[Hook]Answer // of those that Asks lists
 	Request         Request
 	Evidence        *Evidence // what the verdict was read from; nil keeps the State's

@@ -39,6 +39,7 @@ func TestRandomHistories(t *testing.T) {
 				Primary: Workload{Exists: true, Revision: revisions.Draw(t, "primary"), Ready: rapid.Bool().Draw(t, "primary ready")},
 				Verdict: Verdict(rapid.IntRange(0, 4).Draw(t, "verdict")),
 				Final:   rapid.Bool().Draw(t, "final"),
+				Lost:    rapid.SampledFrom([]string{"", "", "", "", "lost"}).Draw(t, "lost"),
 				Request: request,
 				Routing: Routing(rapid.IntRange(0, 2).Draw(t, "routing")),
 			}
@@ -111,6 +112,9 @@ func check(t *rapid.T, plan Plan, before, after State, o Observation, actions []
 	}
 	if after.Awaits != "" && (after.Phase != Waiting || after.Paused) {
 		t.Fatalf("awaits %s in %+v", after.Awaits, after)
+	}
+	if o.Lost != "" && Watches(plan, before) && o.Target.Exists && (after.Weight > 0 || after.Match != "") && !slices.Contains([]Verb{Retry, Promote}, o.Request.Verb) {
+		t.Fatal("went on with a check that was lost")
 	}
 	if o.Answers[Rollback].Yes && (after.Weight > 0 || after.Match != "") {
 		t.Fatal("a hook asked for a rollback in vain")

@@ -165,8 +165,10 @@ func startable(s State, o Observation) bool {
 
 func failing(p Plan, s State, o Observation, now time.Time) bool {
 	_, refused := o.refused()
-	return s.Failures >= p.Threshold || refused || Due(p, s, now) && (o.Verdict == Fail || !o.Target.Ready)
+	return s.Failures >= p.Threshold || refused || lost(p, s, o) || Due(p, s, now) && (o.Verdict == Fail || !o.Target.Ready)
 }
+
+func lost(p Plan, s State, o Observation) bool { return o.Lost != "" && Watches(p, s) }
 
 func passed(p Plan, s State, o Observation, now time.Time) bool {
 	return Due(p, s, now) && o.Target.Ready && o.Verdict == Pass && o.Routing != RoutingPending &&
@@ -241,6 +243,8 @@ func fail(p Plan, s State, o Observation, now time.Time) (State, string) {
 	summary := o.Summary
 	if words, refused := o.refused(); refused {
 		summary = words
+	} else if lost(p, s, o) {
+		summary = o.Lost
 	} else if !o.Target.Ready {
 		summary = "pods of the candidate are not ready"
 	}

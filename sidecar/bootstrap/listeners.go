@@ -32,7 +32,7 @@ func (b *builder) statsListener() *listenerv3.Listener {
 	return b.listener("stats", heddlev1alpha1.PortStats, &hcmv3.HttpConnectionManager{
 		HttpFilters: []*hcmv3.HttpFilter{b.router()},
 		RouteSpecifier: routes("stats", &routev3.Route{
-			Match: get(StatsPath),
+			Match: get(heddlev1alpha1.StatsPath),
 			Action: &routev3.Route_Route{Route: &routev3.RouteAction{
 				ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: ClusterAdmin},
 				Timeout:          durationpb.New(10 * time.Second),

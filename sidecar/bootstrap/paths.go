@@ -18,6 +18,4 @@ const (
 	// ReadyPath on the health port answers 200 once the proxy has its
 	// identity and can finish a mutual TLS handshake with itself.
 	ReadyPath = "/ready"
-	// StatsPath on the stats port is the only one served there.
-	StatsPath = "/stats/prometheus"
 )

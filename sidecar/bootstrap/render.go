@@ -51,8 +51,11 @@ func Render(p Params) (*bootstrapv3.Bootstrap, error) {
 			Listeners: []*listenerv3.Listener{build.statsListener(), build.healthListener(p.Settings.TCPProbePorts)},
 			Clusters:  append([]*clusterv3.Cluster{build.xds(p.Settings), admin(), passthrough()}, probeClusters(p)...),
 		},
-		DynamicResources:    dynamicResources(),
-		StatsConfig:         statsConfig(p.Settings.TCPProbePorts),
+		DynamicResources: dynamicResources(),
+		StatsConfig:      statsConfig(p.Settings.TCPProbePorts),
+		// Histograms show what came before the last flush only; who watches a release
+		// asks each second.
+		StatsFlushInterval:  durationpb.New(time.Second),
 		DeferredStatOptions: &bootstrapv3.Bootstrap_DeferredStatOptions{EnableDeferredCreationStats: true},
 		LayeredRuntime:      layeredRuntime(),
 		OverloadManager:     build.overloadManager(p.Settings.MemoryLimitBytes),

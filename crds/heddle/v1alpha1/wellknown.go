@@ -82,7 +82,7 @@ const (
 	PortOutbound = 15001
 	// PortInbound receives redirected connections to the pod.
 	PortInbound = 15006
-	// PortStats serves GET /stats/prometheus and nothing else.
+	// PortStats serves GET StatsPath and nothing else.
 	PortStats = 15020
 	// PortHealth serves GET /ready and GET /probe/tcp/<port>.
 	PortHealth = 15021
@@ -102,6 +102,9 @@ const (
 	// PortProbes serves /healthz and /readyz.
 	PortProbes = 8081
 )
+
+// StatsPath is where a sidecar's metrics are, in Prometheus' text format.
+const StatsPath = "/stats/prometheus"
 
 // TCPProbePath is the prefix on PortHealth under which a tcpSocket probe of
 // the app is answered; the app's port follows it.
