@@ -132,6 +132,12 @@ bench-endure: ## Clients that don't read, drop, or come back at once: who pays, 
 	@go run ./tests/lab envtest-assets >/dev/null
 	@go run ./tests/bench endure -sizes "$(SIZES)" -calls $(CALLS) $(if $(REPORT),-json "$(REPORT)")
 
+.PHONY: bench-rollback
+bench-rollback: ## How long clients see errors of RUNS=50 bad releases on the lab; fails from 5 s on
+	@go run ./tests/demo install
+	@export KUBECONFIG="$${KUBECONFIG:-$$(go run ./tests/lab kubeconfig)}"; \
+	  HEDDLE_RUNS=$(or $(RUNS),50) go test -count=1 -v -timeout 60m -run TestABreachIsNotWaitedFor ./tests/e2e
+
 .PHONY: soak
 soak: ## Pods come and go for LONG=60m at RATE=20 a second; fails if the operator grows
 	@go run ./tests/lab envtest-assets >/dev/null

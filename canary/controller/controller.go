@@ -151,8 +151,11 @@ func (r *Reconciler) concerned(ctx context.Context, o client.Object) []reconcile
 // has changed meanwhile is no error: it is decided again in a moment.
 func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 	result, err := r.step(ctx, request)
-	if apierrors.IsConflict(err) {
+	switch {
+	case apierrors.IsConflict(err):
 		return reconcile.Result{RequeueAfter: 100 * time.Millisecond}, nil
+	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
+		return reconcile.Result{}, nil // the canary goes with its namespace
 	}
 	return result, err
 }

@@ -22,6 +22,7 @@ spec:
   service: {port: 80, targetPort: 8080}
   analysis:
     interval: 10s
+    latency: 10s # how fast the machine is doesn't matter here
     stepWeights: [50]
     checks:
     - {name: rate, templateRef: {name: rate}, interval: 30s, min: "0.5", max: 1000}
@@ -49,7 +50,9 @@ func TestCanaryAsksHooksAndChecks(t *testing.T) {
 	s.Apply(strings.NewReplacer("//gate/", "//gate"+short+"/", "//alarm/", "//alarm"+short+"/", "//tally/", "//tally"+short+"/").Replace(checkedCanary))
 	await := func(path, want string) {
 		t.Helper()
-		s.Must("wait", "canaries.heddle.dev/root", "--for=jsonpath={"+path+"}="+want, "--timeout=4m")
+		if out, err := s.Try("wait", "canaries.heddle.dev/root", "--for=jsonpath={"+path+"}="+want, "--timeout=4m"); err != nil {
+			t.Fatalf("no %s in %s: %v %s\n%s", want, path, err, out, s.Must("get", "canaries.heddle.dev/root", "-o", "yaml"))
+		}
 		t.Log(strings.TrimSpace(s.Must("get", "canaries.heddle.dev", "root", "--no-headers")))
 	}
 	await(".status.phase", "Idle")

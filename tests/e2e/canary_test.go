@@ -29,11 +29,7 @@ func TestCanaryPromotesAGoodReleaseAndRollsBackABadOne(t *testing.T) {
 	s.Must("rollout", "status", "deployment/root", "--timeout="+shoptest.Patience.String())
 	s.Load("GET", "http://root/", 50)
 	s.Apply(canaryOfRoot)
-	phase := func(want string) {
-		t.Helper()
-		s.Must("wait", "canaries.heddle.dev/root", "--for=jsonpath={.status.phase}="+want, "--timeout=4m")
-		t.Log(strings.TrimSpace(s.Must("get", "canaries.heddle.dev", "root", "--no-headers")))
-	}
+	phase := s.phase
 	phase("Idle")
 
 	s.Must("set", "env", "deployment/root", "VERSION=v2")

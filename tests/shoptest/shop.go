@@ -148,11 +148,16 @@ type Counts struct {
 	ByVersion map[string]int `json:"byVersion"`
 	Errors    int            `json:"errors"`
 	LastError string         `json:"lastError"`
+	// Failed is by version when its answers were errors.
+	Failed map[string]Spell `json:"failed"`
 	// P99 is in milliseconds.
 	P99 float64 `json:"p99"`
 }
 
-// near is that a version answers this part of the requests, of which every one
+// Spell is from a first to a last answer, as the client saw them.
+type Spell struct{ First, Last time.Time }
+
+// Near is that a version answers this part of the requests, of which every one
 // is answered with 200.
 func (c Counts) Near(version string, part float64) bool {
 	return c.ByCode["200"] == c.Total && math.Abs(float64(c.ByVersion[version])/float64(c.Total)-part) <= 0.05

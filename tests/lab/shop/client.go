@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -28,9 +29,17 @@ type stats struct {
 	Errors    int            `json:"errors"`
 	// LastError is what went wrong last: an error, or what a proxy wrote that
 	// answered in the app's place.
-	LastError string  `json:"lastError,omitempty"`
-	P50       float64 `json:"p50"`
-	P99       float64 `json:"p99"`
+	LastError string `json:"lastError,omitempty"`
+	// Failed is by version when its answers were errors.
+	Failed map[string]spell `json:"failed,omitempty"`
+	P50    float64          `json:"p50"`
+	P99    float64          `json:"p99"`
+}
+
+// spell is from a first to a last answer.
+type spell struct {
+	First time.Time `json:"first"`
+	Last  time.Time `json:"last"`
 }
 
 type counter struct {
@@ -40,7 +49,11 @@ type counter struct {
 }
 
 func newCounter() *counter {
-	return &counter{stats: stats{ByCode: map[string]int{}, ByVersion: map[string]int{}}}
+	return &counter{stats: newStats()}
+}
+
+func newStats() stats {
+	return stats{ByCode: map[string]int{}, ByVersion: map[string]int{}, Failed: map[string]spell{}}
 }
 
 // keep bounds what is remembered for the quantiles.
@@ -58,6 +71,15 @@ func (c *counter) add(code int, version string, took time.Duration, err error) {
 	c.stats.ByCode[strconv.Itoa(code)]++
 	if version != "" {
 		c.stats.ByVersion[version]++
+		if code >= http.StatusInternalServerError {
+			now := time.Now()
+			s, seen := c.stats.Failed[version]
+			if !seen {
+				s.First = now
+			}
+			s.Last = now
+			c.stats.Failed[version] = s
+		}
 	}
 	if len(c.durations) == keep {
 		c.durations = c.durations[keep/2:]
@@ -75,7 +97,7 @@ func (c *counter) read() stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	out := c.stats
-	out.ByCode, out.ByVersion = clone(c.stats.ByCode), clone(c.stats.ByVersion)
+	out.ByCode, out.ByVersion, out.Failed = maps.Clone(c.stats.ByCode), maps.Clone(c.stats.ByVersion), maps.Clone(c.stats.Failed)
 	sorted := slices.Sorted(slices.Values(c.durations))
 	if len(sorted) > 0 {
 		out.P50 = milliseconds(sorted[len(sorted)/2])
@@ -87,16 +109,8 @@ func (c *counter) read() stats {
 func (c *counter) reset() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.stats = stats{ByCode: map[string]int{}, ByVersion: map[string]int{}}
+	c.stats = newStats()
 	c.durations = nil
-}
-
-func clone(m map[string]int) map[string]int {
-	out := make(map[string]int, len(m))
-	for k, v := range m {
-		out[k] = v
-	}
-	return out
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

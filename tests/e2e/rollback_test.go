@@ -1,0 +1,96 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/heddle-mesh/heddle/tests/shoptest"
+)
+
+// hasty has a minute between two checks: no check is in time.
+const hasty = `apiVersion: heddle.dev/v1alpha1
+kind: Canary
+metadata: {name: root}
+spec:
+  targetRef: {name: root}
+  service: {port: 80, targetPort: 8080}
+  analysis: {interval: 60s, latency: 10s, stepWeights: [30]}
+`
+
+// TestABreachIsNotWaitedFor: a version whose requests fail is taken out of traffic
+// before a check is due. HEDDLE_RUNS makes so many releases, five at a time, and a
+// table of how long clients saw errors; then none may take 5 s.
+func TestABreachIsNotWaitedFor(t *testing.T) {
+	runs, measured := 1, os.Getenv("HEDDLE_RUNS")
+	if measured != "" {
+		var err error
+		if runs, err = strconv.Atoi(measured); err != nil || runs < 1 {
+			t.Fatalf("HEDDLE_RUNS=%s is not a number of releases", measured)
+		}
+	}
+	var mu sync.Mutex
+	var took []time.Duration
+	t.Run("shops", func(t *testing.T) {
+		for shops := min(runs, 5); shops > 0; shops-- {
+			mine := runs / shops
+			runs -= mine
+			t.Run(fmt.Sprint("shop", shops), func(t *testing.T) {
+				t.Parallel()
+				s := &shop{shoptest.Empty(t)}
+				s.Apply(shoptest.Service("root", "app: root") + shoptest.App("root", "root", "v1", "serve"))
+				s.Must("rollout", "status", "deployment/root", "--timeout="+shoptest.Patience.String())
+				s.Load("GET", "http://root/", 100)
+				s.Apply(hasty)
+				s.phase("Idle")
+				for i := range mine {
+					one := s.breach(fmt.Sprint("bad", i))
+					mu.Lock()
+					took = append(took, one)
+					mu.Unlock()
+				}
+				if c := s.Loaded(); c.Errors != 0 || c.ByCode["200"]+c.ByCode["500"] != c.Total {
+					t.Errorf("only the bad versions' own answers may be errors: %+v", c)
+				}
+			})
+		}
+	})
+	slices.Sort(took)
+	if len(took) > 0 {
+		t.Logf("%d rollbacks; clients saw errors for p50 %s, p99 %s, at most %s", len(took), took[len(took)/2], took[len(took)*99/100], took[len(took)-1])
+	}
+	if measured != "" && (len(took) == 0 || took[len(took)-1] >= 5*time.Second) {
+		t.Errorf("longest: %v", took)
+	}
+}
+
+// breach releases a version half of whose answers are errors, and returns how long
+// its errors reached clients.
+func (s *shop) breach(version string) time.Duration {
+	s.T.Helper()
+	s.Must("set", "env", "deployment/root", "VERSION="+version, "ERROR_RATE=0.5")
+	s.phase("Progressing")
+	s.phase("Failed")
+	if got := s.Must("get", "canaries.heddle.dev", "root", "-o", "jsonpath={.status.message}"); !strings.Contains(got, "requests failed within") {
+		s.T.Errorf("it was a check that failed: %s", got)
+	}
+	failed, seen := s.Loaded().Failed[version]
+	if !seen {
+		s.T.Fatalf("%s has not served", version)
+	}
+	return failed.Last.Sub(failed.First).Round(10 * time.Millisecond)
+}
+
+// phase waits for a canary's phase.
+func (s *shop) phase(want string) {
+	s.T.Helper()
+	if out, err := s.Try("wait", "canaries.heddle.dev/root", "--for=jsonpath={.status.phase}="+want, "--timeout=4m"); err != nil {
+		s.T.Fatalf("not %s: %v %s\n%s", want, err, out, s.Must("get", "canaries.heddle.dev/root", "-o", "yaml"))
+	}
+	s.T.Log(strings.TrimSpace(s.Must("get", "canaries.heddle.dev", "root", "--no-headers")))
+}
