@@ -125,18 +125,29 @@ fuzz: ## Run every fuzz target for FUZZTIME
 .PHONY: bench
 bench: ## The control plane beside the floor (SIZES=100x100,1000x1000 CALLS=10 for ten calls each)
 	@go run ./tests/lab envtest-assets >/dev/null
-	@go run ./tests/bench -sizes "$(SIZES)" -calls $(CALLS) $(if $(REPORT),-json "$(REPORT)") $(if $(PLOT),-plot "$(PLOT)")
+	@go run ./tests/bench -sizes "$(SIZES)" -calls $(CALLS) $(if $(REPORT),-json "$(REPORT)") $(if $(PLOT),-plot "$(PLOT)") $(if $(PROFILES),-profiles "$(PROFILES)")
 
 .PHONY: bench-endure
 bench-endure: ## Clients that don't read, drop, or come back at once: who pays, what is left
 	@go run ./tests/lab envtest-assets >/dev/null
 	@go run ./tests/bench endure -sizes "$(SIZES)" -calls $(CALLS) $(if $(REPORT),-json "$(REPORT)")
 
+.PHONY: bench-dataplane
+bench-dataplane: ## What a pair of sidecars costs a request on the lab, beside the smallest pair of Envoys
+	@go run ./tests/demo install
+	@export KUBECONFIG="$${KUBECONFIG:-$$(go run ./tests/lab kubeconfig)}"; go run ./tests/dataplane $(if $(REPORT),-json "$(REPORT)")
+
+.PHONY: bench-zero-loss
+bench-zero-loss: ## RUNS=100 good and as many bad releases under 300 writes a second on the lab; fails if one is lost
+	@go run ./tests/demo install
+	@export KUBECONFIG="$${KUBECONFIG:-$$(go run ./tests/lab kubeconfig)}"; \
+	  HEDDLE_RUNS=$(or $(RUNS),100) go test -count=1 -v -parallel 5 -timeout 180m -run TestReleasesLoseNoRequest ./tests/e2e
+
 .PHONY: bench-rollback
 bench-rollback: ## How long clients see errors of RUNS=50 bad releases on the lab; fails from 5 s on
 	@go run ./tests/demo install
 	@export KUBECONFIG="$${KUBECONFIG:-$$(go run ./tests/lab kubeconfig)}"; \
-	  HEDDLE_RUNS=$(or $(RUNS),50) go test -count=1 -v -timeout 60m -run TestABreachIsNotWaitedFor ./tests/e2e
+	  HEDDLE_RUNS=$(or $(RUNS),50) go test -count=1 -v -parallel 5 -timeout 60m -run TestABreachIsNotWaitedFor ./tests/e2e
 
 .PHONY: soak
 soak: ## Pods come and go for LONG=60m at RATE=20 a second; fails if the operator grows

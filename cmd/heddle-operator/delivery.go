@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"net/netip"
+	"runtime"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -135,6 +136,9 @@ func (d *delivery) ready() error {
 
 // debug serves the list of proxies, and profiles, on the loopback interface.
 func (d *delivery) debug(o options) manager.Runnable {
+	if o.profileLocks {
+		runtime.SetMutexProfileFraction(10)
+	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /debug/proxies", d.server.Handler(o.podName))
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)

@@ -18,6 +18,7 @@ type options struct {
 	debugAddress          string
 	metricsAddress        string
 	healthAddress         string
+	profileLocks          bool
 	webhookPort           int
 }
 
@@ -30,6 +31,7 @@ func defaults() options {
 		initImage: os.Getenv("HEDDLE_INIT_IMAGE"), proxyImage: os.Getenv("HEDDLE_PROXY_IMAGE"),
 		namespace: namespace, podName: os.Getenv("POD_NAME"),
 		trafficMetrics: os.Getenv("HEDDLE_TRAFFIC_METRICS") == "true",
+		profileLocks:   os.Getenv("HEDDLE_PROFILE_LOCKS") == "true",
 	}
 }
 
@@ -42,6 +44,7 @@ func (o *options) bind(flags *flag.FlagSet) {
 	flags.StringVar(&o.tokenFile, "token-file", heddlev1alpha1.OperatorTokenFile, "token by which this replica shows others that it is one")
 	flags.StringVar(&o.xdsAddress, "xds-address", ":15012", "address of the xDS server")
 	flags.StringVar(&o.debugAddress, "debug-address", "127.0.0.1:15014", "address of the list of proxies; keep it on the loopback interface")
+	flags.BoolVar(&o.profileLocks, "profile-locks", o.profileLocks, "note who waits for locks, for /debug/pprof/mutex of the debug address (HEDDLE_PROFILE_LOCKS)")
 	flags.StringVar(&o.metricsAddress, "metrics-address", ":8080", "address of the operator's own metrics")
 	flags.StringVar(&o.healthAddress, "health-address", ":8081", "address of /healthz and /readyz")
 	flags.IntVar(&o.webhookPort, "webhook-port", 9443, "port of the injection webhook")

@@ -30,7 +30,7 @@ func TestEndure(t *testing.T) {
 		t.Errorf("the heap has grown by %d KiB, from %d", grown>>10, dropped.Before.HeapBytes>>10)
 	}
 
-	churned, err := (&churn{bed: b, rate: 100, long: 20 * time.Second, visit: true}).run(ctx, 5*time.Second, func(s sample) { t.Logf("%+v", s) })
+	churned, err := (&churn{bed: b, rate: 100, long: 2 * time.Minute, visit: true}).run(ctx, 15*time.Second, func(s sample) { t.Logf("%+v", s) })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -76,7 +76,7 @@ func main() {
 	flag.StringVar(&o.binary, "operator", "", "operator to measure; built from this tree unless given")
 	flag.StringVar(&o.base, "base", "", "revision whose operator is measured beside this tree's, instead of the floor")
 	flag.StringVar(&o.assets, "assets", os.Getenv(assetsVariable), "folder of kube-apiserver and etcd; made by tests/lab unless given")
-	flag.StringVar(&o.profiles, "profiles", "", "folder to write profiles of the operator to: CPU during the initial sync, heap after it")
+	flag.StringVar(&o.profiles, "profiles", "", "folder to write profiles of the operator to: CPU during the initial sync, heap after it, locks of all")
 	flag.StringVar(&o.plot, "plot", "", "file to draw to, as SVG, what a change costs at each of the sizes")
 	flag.StringVar(&o.json, "json", "", "file to write the figures to as JSON")
 	_ = flag.CommandLine.Parse(args) // it exits on an error

@@ -49,6 +49,7 @@ func measure(ctx context.Context, o options, s size) (report, error) {
 	if err := c.seed(ctx); err != nil {
 		return report{}, err
 	}
+	c.profileLocks = o.profiles != ""
 	binary := o.binary
 	if binary == "" {
 		binary = filepath.Join(c.dir, "heddle-operator")
@@ -93,6 +94,9 @@ func measure(ctx context.Context, o options, s size) (report, error) {
 		}
 		p.Changes[e.name] = seen
 		r.Rows = append(r.Rows, row{What: e.name, Heddle: figures})
+	}
+	if err := <-operator.profile(ctx, o.profiles, "mutex", "mutex"); err != nil {
+		return report{}, fmt.Errorf("profile the operator: %w", err)
 	}
 	f.close()
 	operator.stop()

@@ -34,6 +34,8 @@ type stats struct {
 	Failed map[string]spell `json:"failed,omitempty"`
 	P50    float64          `json:"p50"`
 	P99    float64          `json:"p99"`
+	// Seconds is how long it took, of get only.
+	Seconds float64 `json:"seconds,omitempty"`
 }
 
 // spell is from a first to a last answer.
@@ -182,6 +184,7 @@ func get(args []string) error {
 	flags := flag.NewFlagSet("get", flag.ContinueOnError)
 	n := flags.Int("n", 1, "number of requests")
 	workers := flags.Int("c", 8, "requests at a time")
+	rate := flags.Float64("rps", 0, "requests per second; 0 is as fast as they go")
 	http2 := flags.Bool("http2", false, "use HTTP/2")
 	method := flags.String("method", http.MethodGet, "method")
 	set := headers{}
@@ -197,15 +200,21 @@ func get(args []string) error {
 	to := newCounter()
 	var next atomic.Int64
 	var group sync.WaitGroup
+	start := time.Now()
 	for range *workers {
 		group.Go(func() {
-			for next.Add(1) <= int64(*n) {
+			for i := next.Add(1); i <= int64(*n); i = next.Add(1) {
+				if *rate > 0 {
+					time.Sleep(time.Until(start.Add(time.Duration(float64(i) / *rate * float64(time.Second)))))
+				}
 				a.ask(context.Background(), to)
 			}
 		})
 	}
 	group.Wait()
-	return json.NewEncoder(os.Stdout).Encode(to.read())
+	out := to.read()
+	out.Seconds = time.Since(start).Seconds()
+	return json.NewEncoder(os.Stdout).Encode(out)
 }
 
 func load(args []string) error {
