@@ -236,7 +236,7 @@ func (r *Reconciler) observe(ctx context.Context, canary *heddlev1alpha1.Canary,
 	if o.Target, o.Primary, err = pair.Observe(); err != nil {
 		return o, fmt.Errorf("look at Deployment %s: %w", pair.Target.Name, err)
 	}
-	if o.Routing, err = (traffic.Router{Client: r.Client}).Confirm(ctx, canary, rootOf(canary).Name, state.Shares()); err != nil {
+	if o.Routing, err = r.router(canary).Confirm(ctx, canary, rootOf(canary).Name, state.Shares()); err != nil {
 		return o, err //nolint:wrapcheck // it says what was attempted
 	}
 	if engine.Watches(plan, state) {
@@ -267,7 +267,7 @@ func (r *Reconciler) apply(ctx context.Context, canary *heddlev1alpha1.Canary, p
 		case engine.RestoreTemplate:
 			err = pair.RestoreTemplate(ctx, a.Revision)
 		case engine.SetWeights:
-			err = traffic.Router{Client: r.Client}.SetWeights(ctx, canary, root.Name, a)
+			err = r.router(canary).SetWeights(ctx, canary, root.Name, a)
 		case engine.SelectPrimary:
 			err = pair.SelectPrimary(ctx, root)
 		case engine.ScaleCanary:
@@ -279,6 +279,18 @@ func (r *Reconciler) apply(ctx context.Context, canary *heddlev1alpha1.Canary, p
 		}
 	}
 	return nil
+}
+
+func (r *Reconciler) router(canary *heddlev1alpha1.Canary) traffic.Router {
+	router := traffic.Router{Client: r.Client}
+	switch c := canary.Spec.Analysis.Cohort; {
+	case c == nil:
+	case c.Header != "":
+		router.Cohort = "header:" + c.Header
+	default:
+		router.Cohort = "cookie:" + c.Cookie
+	}
+	return router
 }
 
 func (r *Reconciler) status(ctx context.Context, canary *heddlev1alpha1.Canary, before heddlev1alpha1.CanaryStatus) error {

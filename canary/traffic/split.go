@@ -27,20 +27,23 @@ var ErrOwnedElsewhere = errors.New("owned elsewhere")
 // is a match, one named NAME-match.
 type Router struct {
 	Client client.Client
+	// Cohort is the value of annotation heddle.dev/cohort; empty is none.
+	Cohort string
 }
 
 // wanted is a split as it should be.
 type wanted struct {
-	name string
-	spec splitv1alpha4.TrafficSplitSpec
-	lazy bool // needn't be there
+	name   string
+	spec   splitv1alpha4.TrafficSplitSpec
+	cohort string
+	lazy   bool // needn't be there
 }
 
 // splits are in the order to write them. Without a match its split, if there
 // is one, shares as the other does: it takes precedence.
-func splits(owner, root string, w engine.SetWeights) []wanted {
-	all := wanted{name: owner, spec: shares(root, w.Primary, w.Canary)}
-	some := wanted{name: owner + "-match", spec: shares(root, w.Primary, w.Canary), lazy: w.Match == ""}
+func (r Router) splits(owner, root string, w engine.SetWeights) []wanted {
+	all := wanted{name: owner, spec: shares(root, w.Primary, w.Canary), cohort: r.Cohort}
+	some := wanted{name: owner + "-match", spec: shares(root, w.Primary, w.Canary), cohort: r.Cohort, lazy: w.Match == ""}
 	if w.Match != "" {
 		some.spec = shares(root, 0, 100)
 		some.spec.Matches = []splitv1alpha4.TrafficSplitMatch{{Kind: "HTTPRouteGroup", Name: w.Match}}
@@ -53,14 +56,25 @@ func (w wanted) holds(s *splitv1alpha4.TrafficSplit) bool {
 	if w.lazy {
 		w.spec.Matches = s.Spec.Matches
 	}
-	return equality.Semantic.DeepEqual(s.Spec, w.spec)
+	return equality.Semantic.DeepEqual(s.Spec, w.spec) && s.Annotations[heddlev1alpha1.AnnotationCohort] == w.cohort
+}
+
+func (w wanted) annotate(s *splitv1alpha4.TrafficSplit) {
+	switch {
+	case w.cohort == "":
+		delete(s.Annotations, heddlev1alpha1.AnnotationCohort)
+	case s.Annotations == nil:
+		s.Annotations = map[string]string{heddlev1alpha1.AnnotationCohort: w.cohort}
+	default:
+		s.Annotations[heddlev1alpha1.AnnotationCohort] = w.cohort
+	}
 }
 
 // Confirm tells whether the proxies do what the owner's splits say with these
 // weights. Heddle says so in condition Programmed; other meshes say nothing.
 func (r Router) Confirm(ctx context.Context, owner client.Object, root string, w engine.SetWeights) (engine.Routing, error) {
 	result := engine.RoutingConfirmed
-	for _, want := range splits(owner.GetName(), root, w) {
+	for _, want := range r.splits(owner.GetName(), root, w) {
 		split, err := r.get(ctx, owner, want.name)
 		if err != nil {
 			return engine.RoutingUnknown, err
@@ -90,7 +104,7 @@ func shares(root string, primary, canary int) splitv1alpha4.TrafficSplitSpec {
 
 // SetWeights makes the splits of the owner say so.
 func (r Router) SetWeights(ctx context.Context, owner client.Object, root string, w engine.SetWeights) error {
-	for _, want := range splits(owner.GetName(), root, w) {
+	for _, want := range r.splits(owner.GetName(), root, w) {
 		if err := r.write(ctx, owner, want); err != nil {
 			return err
 		}
@@ -107,6 +121,7 @@ func (r Router) write(ctx context.Context, owner client.Object, want wanted) err
 		return nil
 	case split == nil:
 		split = &splitv1alpha4.TrafficSplit{ObjectMeta: metav1.ObjectMeta{Namespace: owner.GetNamespace(), Name: want.name}, Spec: want.spec}
+		want.annotate(split)
 		if err := controllerutil.SetControllerReference(owner, split, r.Client.Scheme()); err != nil {
 			return fmt.Errorf("own TrafficSplit %s: %w", split.Name, err)
 		}
@@ -125,6 +140,7 @@ func (r Router) write(ctx context.Context, owner client.Object, want wanted) err
 		want.spec.Matches = split.Spec.Matches
 	}
 	split.Spec = want.spec
+	want.annotate(split)
 	if err := r.Client.Update(ctx, split); err != nil {
 		return fmt.Errorf("update TrafficSplit %s: %w", split.Name, err)
 	}

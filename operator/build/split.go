@@ -117,7 +117,7 @@ func (r *root) split(split *splitv1alpha4.TrafficSplit) {
 		r.say(ref, wrong.accepted(ref)) // there are no shares
 		return
 	}
-	route := &mesh.Route{Origin: ref.String()}
+	route := &mesh.Route{Origin: ref.String(), Cohort: mesh.Cohort(validate.CohortOf(split))}
 	uses := []mesh.ObjectKey{ref.Key()}
 	if len(split.Spec.Matches) > 0 {
 		var groups []mesh.ObjectKey

@@ -52,7 +52,7 @@ type kind struct {
 func (l *Loop) kinds() []kind {
 	return []kind{
 		noting(l, func(c *build.Changes) *build.Of[*heddlev1alpha1.MeshConfig] { return &c.MeshConfigs }, specDiffers),
-		noting(l, func(c *build.Changes) *build.Of[*splitv1alpha4.TrafficSplit] { return &c.TrafficSplits }, specDiffers),
+		noting(l, func(c *build.Changes) *build.Of[*splitv1alpha4.TrafficSplit] { return &c.TrafficSplits }, splitDiffers),
 		noting(l, func(c *build.Changes) *build.Of[*accessv1alpha3.TrafficTarget] { return &c.TrafficTargets }, specDiffers),
 		noting(l, func(c *build.Changes) *build.Of[*specsv1alpha4.HTTPRouteGroup] { return &c.HTTPRouteGroups }, specDiffers),
 		noting(l, func(c *build.Changes) *build.Of[*specsv1alpha4.TCPRoute] { return &c.TCPRoutes }, specDiffers),
@@ -93,6 +93,12 @@ func noting[T any, P interface {
 			}
 		},
 	}}
+}
+
+// splitDiffers looks at the annotation that is as good as a field, too.
+func splitDiffers(before, after *splitv1alpha4.TrafficSplit) bool {
+	const cohort = heddlev1alpha1.AnnotationCohort
+	return specDiffers(before, after) || before.Annotations[cohort] != after.Annotations[cohort]
 }
 
 // specDiffers goes by generation, which status writes leave alone.

@@ -72,11 +72,17 @@ type Route struct {
 	// Matches describe the requests that a route of Port.Matched takes; one
 	// must hold. Port.Route has none.
 	Matches []HTTPMatch
+	// Cohort has requests of one user go the same way.
+	Cohort Cohort
 	// Shares add up to at most 2^32-1 (RouteAction.weighted_clusters). If
 	// they add up to nothing requests are answered with 503 and connections
 	// are closed.
 	Shares []Share
 }
+
+// Cohort is what tells users apart: the value of a header, its name in lower case, or
+// of a cookie. The zero value is nothing: each request goes its own way.
+type Cohort struct{ Header, Cookie string }
 
 // Total returns the sum of the weights.
 func (r *Route) Total() uint64 {

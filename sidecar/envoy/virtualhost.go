@@ -67,11 +67,33 @@ func sharedRoute(match *routev3.RouteMatch, route *mesh.Route) *routev3.Route {
 		}
 		weighted.Clusters = append(weighted.Clusters, cluster)
 	}
+	policy := hashPolicy(route.Cohort)
+	if policy != nil {
+		// The hash, modulo the total, falls among the weights in their order: a weight
+		// that grows at its neighbour's cost takes its neighbour's users, and keeps its
+		// own. A request without a hash goes by chance.
+		weighted.RandomValueSpecifier = &routev3.WeightedCluster_UseHashPolicy{UseHashPolicy: wrapperspb.Bool(true)}
+	}
 	return &routev3.Route{Match: match, Action: &routev3.Route_Route{Route: outboundAction(&routev3.RouteAction{
 		ClusterSpecifier: &routev3.RouteAction_WeightedClusters{WeightedClusters: weighted},
+		HashPolicy:       policy,
 		// A backend that doesn't exist keeps its share as an error.
 		ClusterNotFoundResponseCode: routev3.RouteAction_INTERNAL_SERVER_ERROR,
 	})}}
+}
+
+func hashPolicy(c mesh.Cohort) []*routev3.RouteAction_HashPolicy {
+	switch {
+	case c.Header != "":
+		return []*routev3.RouteAction_HashPolicy{{PolicySpecifier: &routev3.RouteAction_HashPolicy_Header_{
+			Header: &routev3.RouteAction_HashPolicy_Header{HeaderName: c.Header},
+		}}}
+	case c.Cookie != "": // without a lifetime none is made where there is none
+		return []*routev3.RouteAction_HashPolicy{{PolicySpecifier: &routev3.RouteAction_HashPolicy_Cookie_{
+			Cookie: &routev3.RouteAction_HashPolicy_Cookie{Name: c.Cookie},
+		}}}
+	}
+	return nil
 }
 
 // requestMatch describes requests to the routes of the caller's own side. It

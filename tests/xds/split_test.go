@@ -306,3 +306,62 @@ func TestASplitAmongThousands(t *testing.T) {
 	shares(t, "requests", tally(400, func() string { return s.get(client, "http://"+webIP+"/") }), 0.1, map[string]int{"200 v1": 1, "200 v2": 1})
 	shares(t, "connections", tally(40, func() string { return s.connect(webIP + ":5432").by }), 0.1, map[string]int{"v1": 1, "v2": 1})
 }
+
+// TestUsersStayWhereTheyAre: as a weight grows, users of the candidate stay with it,
+// and those without a mark are shared by chance.
+func TestUsersStayWhereTheyAre(t *testing.T) {
+	for _, by := range []string{"header:X-User", "cookie:session"} {
+		t.Run(by, func(t *testing.T) {
+			weights := func(primary, canary int) build.Objects {
+				s := split("s", fmt.Sprint("v1=", primary), fmt.Sprint("v2=", canary))
+				s.Annotations = map[string]string{"heddle.dev/cohort": by}
+				return callees(s)
+			}
+			s := startCaller(t, weights(90, 10))
+			client := s.web(false)
+			as := func(user string) string {
+				request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+webIP+"/", http.NoBody)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if by == "cookie:session" {
+					request.AddCookie(&http.Cookie{Name: "other", Value: "x"})
+					request.AddCookie(&http.Cookie{Name: "session", Value: user})
+				} else {
+					request.Header.Set("x-user", user)
+				}
+				return s.answer(client, request)
+			}
+			const users = 400
+			candidate := map[int]bool{}
+			for _, weight := range []int{10, 30, 60, 100} {
+				s.become(weights(100-weight, weight))
+				// The virtual host with the new weights may come a moment later.
+				s.eventually("the new weights hold", func() bool {
+					n := 0
+					for user := range users {
+						if as(fmt.Sprint("user-", user)) == "200 v2" {
+							n++
+						}
+					}
+					return n >= users*(weight-8)/100 && n <= users*(weight+8)/100
+				})
+				for user := range users {
+					sees := as(fmt.Sprint("user-", user)) == "200 v2"
+					if again := as(fmt.Sprint("user-", user)) == "200 v2"; sees != again {
+						t.Errorf("at %d: user %d is sent to and fro", weight, user)
+					}
+					if candidate[user] && !sees {
+						t.Errorf("at %d: user %d has lost the candidate", weight, user)
+					}
+					candidate[user] = sees
+				}
+			}
+			s.become(weights(50, 50))
+			s.eventually("others are shared by chance", func() bool {
+				n := tally(200, func() string { return s.get(client, "http://"+webIP+"/") })
+				return n["200 v1"] > 60 && n["200 v2"] > 60
+			})
+		})
+	}
+}

@@ -183,6 +183,23 @@ type CanaryStep struct {
 	Pause bool `json:"pause,omitempty"`
 }
 
+// CanaryCohort is what tells users apart. Requests without it are shared one by one.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.header) != has(self.cookie)",message="name either a header or a cookie"
+type CanaryCohort struct {
+	// Header whose value is the user's. Where apps pass it on, one user gets the
+	// candidates of several Canaries at the same weights.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	// +kubebuilder:validation:Pattern="^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"
+	Header string `json:"header,omitempty"`
+	// Cookie whose value is the user's; it is never set by the mesh.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	// +kubebuilder:validation:Pattern="^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"
+	Cookie string `json:"cookie,omitempty"`
+}
+
 // CanaryAnalysis says how traffic moves to a candidate.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.onlyChecks) || !self.onlyChecks || has(self.checks) && self.checks.size() > 0",message="with onlyChecks nothing would be judged; add a check"
@@ -216,6 +233,10 @@ type CanaryAnalysis struct {
 	// +kubebuilder:validation:MaxItems=100
 	// +kubebuilder:validation:XValidation:rule="self.map(s, s.weight).isSorted() && self.all(s, self.exists_one(t, t.weight == s.weight && has(t.matchRef) == has(s.matchRef)))",message="weights must rise from step to step"
 	Steps []CanaryStep `json:"steps,omitempty"`
+	// Cohort has users who saw the candidate see it at every later weight, too, and
+	// the others the primary until their turn comes.
+	// +optional
+	Cohort *CanaryCohort `json:"cohort,omitempty"`
 	// Threshold is how many failed checks roll a release back; 1 by default.
 	// +optional
 	// +kubebuilder:default=1

@@ -45,6 +45,11 @@ const (
 	// AnnotationRequest on a Canary asks for something once:
 	// "VERB[@REVISION] [anything]". Any other value is another request.
 	AnnotationRequest = "heddle.dev/request"
+	// AnnotationCohort on a TrafficSplit says what tells callers' users apart:
+	// "header:NAME" or "cookie:NAME". Requests with the same value go the same way
+	// while weights stay, and move only as far as weights do; requests without one
+	// are shared as ever. Connections have neither.
+	AnnotationCohort = "heddle.dev/cohort"
 	// AnnotationInjected marks a pod that the webhook has changed.
 	AnnotationInjected = "heddle.dev/injected"
 )

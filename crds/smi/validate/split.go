@@ -16,6 +16,7 @@ func TrafficSplit(split *splitv1alpha4.TrafficSplit) Result {
 	spec := field.NewPath("spec")
 	r.named(spec.Child("service"), split.Spec.Service, "Service", isServiceName)
 	r.backends(spec.Child("backends"), split.Spec.Backends)
+	r.cohort(split)
 	var refs Result
 	refs.matches(spec.Child("matches"), split.Spec.Matches)
 	r.add(refs)
