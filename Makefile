@@ -132,6 +132,11 @@ bench-endure: ## Clients that don't read, drop, or come back at once: who pays, 
 	@go run ./tests/lab envtest-assets >/dev/null
 	@go run ./tests/bench endure -sizes "$(SIZES)" -calls $(CALLS) $(if $(REPORT),-json "$(REPORT)")
 
+.PHONY: bench-canaries
+bench-canaries: ## CANARIES=500 that release at once: are checks on time, what they cost
+	@go run ./tests/lab envtest-assets >/dev/null
+	@go run ./tests/bench canaries -sizes "$(or $(CANARIES),500)x1" $(if $(REPORT),-json "$(REPORT)")
+
 .PHONY: bench-dataplane
 bench-dataplane: ## What a pair of sidecars costs a request on the lab, beside the smallest pair of Envoys
 	@go run ./tests/demo install

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -118,6 +119,7 @@ func SetupWithManager(mgr ctrl.Manager, o Options) error {
 		Named("canary").
 		For(&heddlev1alpha1.Canary{}).
 		Owns(&splitv1alpha4.TrafficSplit{}).
+		Watches(&autoscalingv2.HorizontalPodAutoscaler{}, handler.EnqueueRequestsFromMapFunc(r.concerned)).
 		Watches(&appsv1.Deployment{}, handler.EnqueueRequestsFromMapFunc(r.concerned)).
 		Watches(&corev1.Service{}, handler.EnqueueRequestsFromMapFunc(r.concerned)).
 		WatchesRawSource(source.Channel(lost, &handler.EnqueueRequestForObject{})).
@@ -140,7 +142,7 @@ func (r *Reconciler) concerned(ctx context.Context, o client.Object) []reconcile
 	for i := range canaries.Items {
 		c := &canaries.Items[i]
 		if o.GetLabels()[workload.LabelCanary] == c.Name || o.GetName() == c.Spec.TargetRef.Name ||
-			o.GetName() == workload.PrimaryName(c.Spec.TargetRef.Name) || o.GetName() == rootOf(c).Name {
+			o.GetName() == workload.PrimaryName(c.Spec.TargetRef.Name) || c.Spec.AutoscalerRef != nil && o.GetName() == c.Spec.AutoscalerRef.Name || o.GetName() == rootOf(c).Name {
 			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(c)})
 		}
 	}
@@ -184,7 +186,7 @@ func (r *Reconciler) step(ctx context.Context, request reconcile.Request) (recon
 		return reconcile.Result{}, err
 	}
 	next, actions := engine.Step(plan, state, observation, now)
-	if err := r.store(ctx, canary, next, now); err != nil {
+	if err := r.store(ctx, canary, next); err != nil {
 		return reconcile.Result{}, err
 	}
 	if err := r.follow(canary, pair, plan, next); err != nil {
@@ -196,6 +198,9 @@ func (r *Reconciler) step(ctx context.Context, request reconcile.Request) (recon
 	case errors.Is(err, traffic.ErrOwnedElsewhere), errors.Is(err, workload.ErrOwnedElsewhere):
 		return reconcile.Result{RequeueAfter: 30 * time.Second},
 			r.report(ctx, canary, heddlev1alpha1.ConditionConflicted, heddlev1alpha1.ReasonOwnedElsewhere, err.Error(), now)
+	case errors.Is(err, workload.ErrMissing):
+		return reconcile.Result{RequeueAfter: 30 * time.Second},
+			r.report(ctx, canary, heddlev1alpha1.ConditionResolvedRefs, heddlev1alpha1.ReasonTargetNotFound, err.Error(), now)
 	case errors.Is(err, workload.ErrUnsupported):
 		return reconcile.Result{RequeueAfter: 30 * time.Second},
 			r.report(ctx, canary, heddlev1alpha1.ConditionAccepted, heddlev1alpha1.ReasonUnsupported, err.Error(), now)
@@ -278,6 +283,9 @@ func (r *Reconciler) apply(ctx context.Context, canary *heddlev1alpha1.Canary, p
 			return err
 		}
 	}
+	if ref := canary.Spec.AutoscalerRef; ref != nil {
+		return pair.EnsureAutoscaler(ctx, ref.Name) //nolint:wrapcheck // it says what was attempted
+	}
 	return nil
 }
 
@@ -304,13 +312,9 @@ func (r *Reconciler) status(ctx context.Context, canary *heddlev1alpha1.Canary, 
 }
 
 // store writes the state.
-func (r *Reconciler) store(ctx context.Context, canary *heddlev1alpha1.Canary, s engine.State, now time.Time) error {
+func (r *Reconciler) store(ctx context.Context, canary *heddlev1alpha1.Canary, s engine.State) error {
 	before := *canary.Status.DeepCopy()
 	into(canary, s)
-	if meta.IsStatusConditionFalse(before.Conditions, heddlev1alpha1.ConditionResolvedRefs) && s.Message == before.Message {
-		canary.Status.Message = "the target is back"
-	}
-	condition(canary, heddlev1alpha1.ConditionResolvedRefs, metav1.ConditionTrue, heddlev1alpha1.ReasonResolvedRefs, "the target exists", now)
 	return r.status(ctx, canary, before)
 }
 
@@ -321,6 +325,10 @@ func (r *Reconciler) clear(ctx context.Context, canary *heddlev1alpha1.Canary, n
 		meta.IsStatusConditionFalse(canary.Status.Conditions, heddlev1alpha1.ConditionAccepted) {
 		canary.Status.Message = "what was in the way is gone"
 	}
+	if c := meta.FindStatusCondition(canary.Status.Conditions, heddlev1alpha1.ConditionResolvedRefs); c != nil && c.Status == metav1.ConditionFalse && c.Message == canary.Status.Message {
+		canary.Status.Message = "what was missing is there"
+	}
+	condition(canary, heddlev1alpha1.ConditionResolvedRefs, metav1.ConditionTrue, heddlev1alpha1.ReasonResolvedRefs, "what it names exists", now)
 	condition(canary, heddlev1alpha1.ConditionAccepted, metav1.ConditionTrue, heddlev1alpha1.ReasonAccepted, "releases of the target are watched over", now)
 	return r.status(ctx, canary, before)
 }

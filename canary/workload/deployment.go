@@ -36,6 +36,8 @@ var (
 	// ErrOwnedElsewhere is returned for an object of the right name that was
 	// made by somebody else. It is never overwritten.
 	ErrOwnedElsewhere = errors.New("owned elsewhere")
+	// ErrMissing is returned for what a Canary names and isn't there.
+	ErrMissing = errors.New("missing")
 	// ErrUnsupported is returned for a target that can't be released so.
 	ErrUnsupported = errors.New("unsupported")
 )

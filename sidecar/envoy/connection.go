@@ -3,6 +3,7 @@ package envoy
 import (
 	"slices"
 
+	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	tcpproxyv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -51,8 +52,9 @@ func connectionCallers(policy *mesh.Policy, port uint16, trustDomain string) []s
 func admitsConnections(grant mesh.Grant) bool { return len(grant.HTTP) == 0 }
 
 // afterHandshake proxies a connection once its caller is known.
-func afterHandshake(prefix, cluster string) *listenerv3.Filter {
+func afterHandshake(w *mesh.Workload, prefix, cluster string) *listenerv3.Filter {
 	return networkFilter("envoy.filters.network.tcp_proxy", &tcpproxyv3.TcpProxy{
+		AccessLog:           []*accesslogv3.AccessLog{connectionStats(w)},
 		StatPrefix:          prefix,
 		ClusterSpecifier:    &tcpproxyv3.TcpProxy_Cluster{Cluster: cluster},
 		UpstreamConnectMode: tcpproxyv3.UpstreamConnectMode_ON_DOWNSTREAM_TLS_HANDSHAKE,

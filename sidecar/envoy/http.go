@@ -69,7 +69,40 @@ func routerFilter() *hcmv3.HttpFilter {
 // and what came of it (docs/reference/metrics.md). No label is a client's to
 // choose.
 func requestStats(w *mesh.Workload) *accesslogv3.AccessLog {
-	shared := []*statslogv3.Config_Tag{
+	return statsLog(&statslogv3.Config{
+		Counters: []*statslogv3.Config_Counter{{
+			Stat: &statslogv3.Config_Stat{Name: "request_total", Tags: append(parties(w),
+				&statslogv3.Config_Tag{Name: "response_code", ValueFormat: "%RESPONSE_CODE%"},
+				&statslogv3.Config_Tag{Name: "response_flags", ValueFormat: "%RESPONSE_FLAGS%"},
+				&statslogv3.Config_Tag{Name: "grpc_status", ValueFormat: "%GRPC_STATUS_NUMBER%"},
+			)},
+			ValueFixed: wrapperspb.UInt64(1),
+		}},
+		Histograms: []*statslogv3.Config_Histogram{{
+			Stat:        &statslogv3.Config_Stat{Name: "request_duration_ms", Tags: parties(w)},
+			Unit:        statslogv3.Config_Histogram_Milliseconds,
+			ValueFormat: "%DURATION%",
+		}},
+	})
+}
+
+// connectionStats counts the connections that a workload receives, and what went
+// over them, when they end.
+func connectionStats(w *mesh.Workload) *accesslogv3.AccessLog {
+	return statsLog(&statslogv3.Config{Counters: []*statslogv3.Config_Counter{
+		{
+			Stat: &statslogv3.Config_Stat{Name: "tcp_connections_total", Tags: append(parties(w),
+				&statslogv3.Config_Tag{Name: "response_flags", ValueFormat: "%RESPONSE_FLAGS%"})},
+			ValueFixed: wrapperspb.UInt64(1),
+		},
+		{Stat: &statslogv3.Config_Stat{Name: "tcp_received_bytes_total", Tags: parties(w)}, ValueFormat: "%BYTES_RECEIVED%"},
+		{Stat: &statslogv3.Config_Stat{Name: "tcp_sent_bytes_total", Tags: parties(w)}, ValueFormat: "%BYTES_SENT%"},
+	}})
+}
+
+// parties are who called and who was called.
+func parties(w *mesh.Workload) []*statslogv3.Config_Tag {
+	return []*statslogv3.Config_Tag{
 		{Name: "reporter", ValueFormat: "destination"},
 		{Name: "source_identity", ValueFormat: "%DOWNSTREAM_PEER_URI_SAN%"},
 		{Name: "destination_namespace", ValueFormat: w.Key.Namespace},
@@ -77,24 +110,12 @@ func requestStats(w *mesh.Workload) *accesslogv3.AccessLog {
 		{Name: "destination_name", ValueFormat: w.Key.Name},
 		{Name: "destination_service_account", ValueFormat: w.Identity.ServiceAccount},
 	}
-	outcome := append(append([]*statslogv3.Config_Tag{}, shared...),
-		&statslogv3.Config_Tag{Name: "response_code", ValueFormat: "%RESPONSE_CODE%"},
-		&statslogv3.Config_Tag{Name: "response_flags", ValueFormat: "%RESPONSE_FLAGS%"},
-		&statslogv3.Config_Tag{Name: "grpc_status", ValueFormat: "%GRPC_STATUS_NUMBER%"},
-	)
+}
+
+func statsLog(config *statslogv3.Config) *accesslogv3.AccessLog {
+	config.StatPrefix = "heddle" //nolint:staticcheck // its successor stats_scope is not proven on Envoy 1.40 yet
 	return &accesslogv3.AccessLog{
-		Name: "envoy.access_loggers.stats",
-		ConfigType: &accesslogv3.AccessLog_TypedConfig{TypedConfig: typed(&statslogv3.Config{
-			StatPrefix: "heddle", //nolint:staticcheck // its successor stats_scope is not proven on Envoy 1.40 yet
-			Counters: []*statslogv3.Config_Counter{{
-				Stat:       &statslogv3.Config_Stat{Name: "request_total", Tags: outcome},
-				ValueFixed: wrapperspb.UInt64(1),
-			}},
-			Histograms: []*statslogv3.Config_Histogram{{
-				Stat:        &statslogv3.Config_Stat{Name: "request_duration_ms", Tags: shared},
-				Unit:        statslogv3.Config_Histogram_Milliseconds,
-				ValueFormat: "%DURATION%",
-			}},
-		})},
+		Name:       "envoy.access_loggers.stats",
+		ConfigType: &accesslogv3.AccessLog_TypedConfig{TypedConfig: typed(config)},
 	}
 }

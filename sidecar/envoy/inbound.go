@@ -73,13 +73,15 @@ func WorkloadListener(w *mesh.Workload, policy *mesh.Policy, trustDomain string)
 		l.FilterChains = append(l.FilterChains, &listenerv3.FilterChain{
 			Name:             "own/" + strconv.Itoa(int(port)),
 			FilterChainMatch: &listenerv3.FilterChainMatch{DestinationPort: wrapperspb.UInt32(uint32(port))},
-			Filters:          inboundTCP(nobody()),
+			Filters:          []*listenerv3.Filter{networkFilter("envoy.filters.network.rbac", nobody()), tcpProxy("inbound_tcp", InboundCluster)},
 		})
 	}
 	// What is neither of the mesh nor HTTP can't be told apart by policy: it
 	// passes where everything does, else no chain takes it but that of probes.
 	if !w.Strict && !policy.Closed {
-		l.DefaultFilterChain = &listenerv3.FilterChain{Name: "passthrough", Filters: inboundTCP(nil)}
+		l.DefaultFilterChain = &listenerv3.FilterChain{Name: "passthrough", Filters: []*listenerv3.Filter{
+			tcpProxy("inbound_tcp", InboundCluster, connectionStats(w)),
+		}}
 	}
 	return l
 }
@@ -104,7 +106,7 @@ func inboundChains(w *mesh.Workload, policy *mesh.Policy, port uint16, trustDoma
 				ApplicationProtocols: []string{alpnTCP},
 			},
 			TransportSocket: serverTLS(connectionCallers(policy, port, trustDomain)),
-			Filters:         []*listenerv3.Filter{afterHandshake("inbound_tcp", InboundCluster)},
+			Filters:         []*listenerv3.Filter{afterHandshake(w, "inbound_tcp", InboundCluster)},
 		},
 		{
 			Name: "plaintext",
@@ -131,14 +133,6 @@ func inboundChains(w *mesh.Workload, policy *mesh.Policy, port uint16, trustDoma
 
 func nobody() *networkrbacv3.RBAC {
 	return &networkrbacv3.RBAC{StatPrefix: "own", Rules: &rbacconfigv3.RBAC{Action: rbacconfigv3.RBAC_ALLOW}}
-}
-
-func inboundTCP(rbac *networkrbacv3.RBAC) []*listenerv3.Filter {
-	filters := []*listenerv3.Filter{tcpProxy("inbound_tcp", InboundCluster)}
-	if rbac != nil {
-		filters = append([]*listenerv3.Filter{networkFilter("envoy.filters.network.rbac", rbac)}, filters...)
-	}
-	return filters
 }
 
 // meshHTTP serves callers with a certificate. Who may do what is in the

@@ -1,6 +1,7 @@
 package envoy
 
 import (
+	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	"net/netip"
 	"slices"
 	"time"
@@ -139,9 +140,10 @@ func outboundTCP() []*listenerv3.Filter {
 	}
 }
 
-func tcpProxy(prefix, cluster string) *listenerv3.Filter {
+func tcpProxy(prefix, cluster string, logs ...*accesslogv3.AccessLog) *listenerv3.Filter {
 	return networkFilter("envoy.filters.network.tcp_proxy", &tcpproxyv3.TcpProxy{
 		StatPrefix:       prefix,
+		AccessLog:        logs,
 		ClusterSpecifier: &tcpproxyv3.TcpProxy_Cluster{Cluster: cluster},
 		OnDemand:         &tcpproxyv3.TcpProxy_OnDemand{OdcdsConfig: ads(), Timeout: durationpb.New(onDemandTimeout)},
 		// A connection may be silent for as long as its ends like.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -51,6 +52,8 @@ type cluster struct {
 	say         func(format string, args ...any)
 	// profileLocks has the operator note who waits for locks.
 	profileLocks bool
+	// prometheusURL is what canaries are judged by; empty for none.
+	prometheusURL string
 }
 
 func startCluster(assets string, s size, say func(string, ...any)) (*cluster, error) {
@@ -274,7 +277,7 @@ func (c *cluster) operatorAt(ctx context.Context, binary string, ports []string)
 	}
 	cmd := exec.CommandContext(ctx, binary, "--init-image=x", "--proxy-image=x",
 		"--xds-address=127.0.0.1:"+ports[0], "--webhook-port="+ports[1], "--health-address=127.0.0.1:"+ports[2],
-		"--metrics-address=127.0.0.1:"+ports[4], "--debug-address=127.0.0.1:"+ports[3], "--prometheus-url=http://127.0.0.1:1")
+		"--metrics-address=127.0.0.1:"+ports[4], "--debug-address=127.0.0.1:"+ports[3], "--prometheus-url="+cmp.Or(c.prometheusURL, "http://127.0.0.1:1"))
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+c.kubeconfig, "POD_NAMESPACE="+heddlev1alpha1.SystemNamespace, "POD_NAME=heddle-operator-0", "HEDDLE_PROFILE_LOCKS="+strconv.FormatBool(c.profileLocks))
 	p, err := start(cmd, filepath.Join(c.dir, "operator.log"))
 	if err != nil {

@@ -9,6 +9,7 @@
 //
 // `bench endure` has clients misbehave and the operator restart, `bench soak` has
 // pods come and go for an hour; both look at what the operator holds afterwards.
+// `bench canaries` releases with as many Canaries at once as there are Services.
 package main
 
 import (
@@ -61,8 +62,8 @@ func main() {
 	verb, args := "", os.Args[1:]
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 		verb, args = args[0], args[1:]
-		if verb != "endure" && verb != "soak" {
-			fmt.Fprintf(os.Stderr, "bench: %q is none of endure, soak; without a word it measures\n", verb)
+		if verb != "endure" && verb != "soak" && verb != "canaries" {
+			fmt.Fprintf(os.Stderr, "bench: %q is none of endure, soak, canaries; without a word it measures\n", verb)
 			os.Exit(2)
 		}
 	}
@@ -148,6 +149,8 @@ func measured(ctx context.Context, o options, s size, verb string) (any, error) 
 	switch {
 	case verb == "endure":
 		return endure(ctx, o, s, os.Stdout)
+	case verb == "canaries":
+		return manyCanaries(ctx, o, s, os.Stdout)
 	case verb == "soak":
 		return soak(ctx, o, s, os.Stdout)
 	case o.base != "":

@@ -116,3 +116,79 @@ func TestCaseO45_FlaggerWithoutTraffic(t *testing.T) {
 	}
 	r.all("v1")
 }
+
+// guarded waits for two gates, is scaled, and puts everything back when it goes.
+const guarded = `apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: ` + released + `}
+spec:
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: ` + released + `}
+  minReplicas: 1
+  maxReplicas: 3
+  metrics: [{type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 90}}}]
+---
+apiVersion: flagger.app/v1beta1
+kind: Canary
+metadata: {name: ` + released + `}
+spec:
+  targetRef: {apiVersion: apps/v1, kind: Deployment, name: ` + released + `}
+  autoscalerRef: {apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, name: ` + released + `}
+  revertOnDeletion: true
+  service: {port: 80, targetPort: 8080, portName: http}
+  analysis:
+    interval: 10s
+    threshold: 5
+    stepWeights: [50]
+    metrics: [{name: request-success-rate, interval: 20s, thresholdRange: {min: 99}}]
+    webhooks:
+    - {name: begin, type: confirm-rollout, url: "http://begin.NAMESPACE/"}
+    - {name: end, type: confirm-promotion, url: "http://end.NAMESPACE/"}
+`
+
+// Flagger's gates, its copy of an autoscaler, and what it does when its Canary is
+// deleted: none of it loses a request.
+func TestFlaggerWithGatesAndAutoscaler(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("left out of the short form: make compat")
+	}
+	s := shoptest.Empty(t)
+	flaggers[0].run(s)
+	closed := func(name string) string {
+		return shoptest.Service(name, "app: "+name) + strings.Replace(shoptest.App(name, name, "v1", "serve"), "env: [", `env: [{name: ERROR_RATE, value: "1"}, `, 1)
+	}
+	open := func(name, rate string) {
+		t.Helper()
+		s.Must("set", "env", "deployment/"+name, "ERROR_RATE="+rate)
+		s.Must("rollout", "status", "deployment/"+name, "--timeout="+shoptest.Patience.String())
+	}
+	s.Apply(shoptest.Service(released, "app: "+released) + shoptest.App(released, released, "v1", "serve") + shoptest.App("web", "web", "v1", "serve") + closed("begin") + closed("end"))
+	for _, app := range []string{released, "web", "begin", "end"} {
+		s.Must("rollout", "status", "deployment/"+app, "--timeout="+shoptest.Patience.String())
+	}
+	s.Load("GET", "http://"+released+"/", 50)
+	open("begin", "0")
+	s.Apply(strings.ReplaceAll(guarded, "NAMESPACE", s.Namespace))
+	r := release{s, "canary.flagger.app/" + released, ".status.canaryWeight"}
+	r.await("Initialized")
+	if got := s.Must("get", "hpa", released+"-primary", "-o", "jsonpath={.spec.scaleTargetRef.name}"); got != released+"-primary" {
+		t.Errorf("the primary's autoscaler scales %s", got)
+	}
+	open("begin", "1")
+	s.Must("set", "env", "deployment/"+released, "VERSION=v2")
+	r.await("Waiting")
+	if c := s.Get(100, "http://"+released+"/"); c.ByVersion["v1"] != 100 {
+		t.Errorf("behind a closed gate v1 answers everything: %+v", c)
+	}
+	open("begin", "0")
+	r.await("WaitingPromotion")
+	open("end", "0")
+	r.await("Succeeded")
+	r.all("v2")
+	s.Must("delete", "canary.flagger.app/"+released, "--timeout="+shoptest.Patience.String())
+	s.Must("rollout", "status", "deployment/"+released, "--timeout="+shoptest.Patience.String())
+	r.all("v2")
+	if c := s.Loaded(); c.ByCode["200"] != c.Total || c.Errors != 0 {
+		t.Errorf("no request is lost, from the takeover until Flagger has gone: %+v", c)
+	}
+}

@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"math"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -108,6 +109,14 @@ func TestTCPAndHTTP2ReachTheirServices(t *testing.T) {
 	s := newShop(t)
 	if out := s.Must("exec", "deployment/web", "-c", "app", "--", "/shop", "tcp", "-n", "20", "cart:7070"); !strings.Contains(out, "20 connections echoed") {
 		t.Errorf("TCP echo: %s", out)
+	}
+	pod := s.Must("get", "pod", "-l", "version=v1,app=cart", "-o", "jsonpath={.items[0].metadata.name}")
+	stats := s.Must("get", "--raw", fmt.Sprintf("/api/v1/namespaces/%s/pods/%s:15020/proxy/stats/prometheus", s.Namespace, pod))
+	for _, series := range []string{"connections", "received_bytes", "sent_bytes"} {
+		counted := regexp.MustCompile(`envoy_heddle_tcp_` + series + `_total\{[^}]*source_identity="spiffe://[^"]+/sa/web"[^}]*\} ([0-9]+)`).FindStringSubmatch(stats)
+		if counted == nil || counted[1] == "0" {
+			t.Errorf("no %s of web's connections are counted: %v", series, counted)
+		}
 	}
 	if c := s.Get(50, "-http2", "http://cart/"); c.ByCode["200"] != 50 {
 		t.Errorf("HTTP/2: %+v", c)

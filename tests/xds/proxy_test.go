@@ -131,6 +131,7 @@ type proxy struct {
 	last      *catalog.Catalog
 	client    *http.Client
 	log       *bytes.Buffer
+	pid       int
 }
 
 // startProxy runs it in a network of its own: the mesh's ports are taken by
@@ -203,6 +204,7 @@ func (p *proxy) run(cmd *exec.Cmd, start func() error) {
 	if err := start(); err != nil {
 		p.t.Fatal(err)
 	}
+	p.pid = cmd.Process.Pid
 	p.t.Cleanup(func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()

@@ -50,6 +50,11 @@ type CanarySpec struct {
 	// +required
 	Service CanaryService `json:"service"`
 
+	// AutoscalerRef names what scales the target. The primary is scaled by a copy of
+	// it, named NAME-primary; the original scales candidates.
+	// +optional
+	AutoscalerRef *CanaryAutoscalerRef `json:"autoscalerRef,omitempty"`
+
 	// Analysis says how fast traffic moves and what stops it.
 	// +optional
 	Analysis CanaryAnalysis `json:"analysis,omitempty,omitzero"`
@@ -68,6 +73,25 @@ type CanarySpec struct {
 	// Suspend stops everything where it stands; traffic stays as it is.
 	// +optional
 	Suspend bool `json:"suspend,omitempty"`
+}
+
+// CanaryAutoscalerRef names an autoscaler.
+type CanaryAutoscalerRef struct {
+	// APIVersion is autoscaling/v2.
+	// +optional
+	// +kubebuilder:default=autoscaling/v2
+	// +kubebuilder:validation:Enum=autoscaling/v2
+	APIVersion string `json:"apiVersion,omitempty"`
+	// Kind is HorizontalPodAutoscaler.
+	// +optional
+	// +kubebuilder:default=HorizontalPodAutoscaler
+	// +kubebuilder:validation:Enum=HorizontalPodAutoscaler
+	Kind string `json:"kind,omitempty"`
+	// Name of the autoscaler. Room is left for "-primary".
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=245
+	Name string `json:"name"`
 }
 
 // CanaryTargetRef names a workload.
