@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/common/model"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -196,16 +197,18 @@ func (c *cluster) readyAtOnce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	events, err := watching.Watch(ctx, &appsv1.DeploymentList{}, client.InNamespace(namespace))
-	if err != nil {
-		return err
-	}
 	pending := make(chan *appsv1.Deployment, 10_000)
 	go func() {
 		defer close(pending)
-		for e := range events.ResultChan() {
-			if d, ok := e.Object.(*appsv1.Deployment); ok && d.Status.ObservedGeneration != d.Generation {
-				pending <- d
+		for ctx.Err() == nil { // an API server that has just started ends a watch, too
+			events, err := watching.Watch(ctx, &appsv1.DeploymentList{}, client.InNamespace(namespace))
+			if err != nil {
+				continue
+			}
+			for e := range events.ResultChan() {
+				if d, ok := e.Object.(*appsv1.Deployment); ok && d.Status.ObservedGeneration != d.Generation {
+					pending <- d
+				}
 			}
 		}
 	}()
@@ -214,11 +217,13 @@ func (c *cluster) readyAtOnce(ctx context.Context) error {
 			for d := range pending {
 				n := *d.Spec.Replicas
 				d.Status = appsv1.DeploymentStatus{ObservedGeneration: d.Generation, Replicas: n, UpdatedReplicas: n, AvailableReplicas: n, ReadyReplicas: n}
-				_ = c.client.Status().Update(ctx, d) // what has changed meanwhile comes again
+				// What has changed meanwhile comes again.
+				if err := c.client.Status().Update(ctx, d); err != nil && !apierrors.IsConflict(err) && ctx.Err() == nil {
+					c.say("status of %s: %v", d.Name, err)
+				}
 			}
 		}()
 	}
-	context.AfterFunc(ctx, events.Stop)
 	return nil
 }
 
