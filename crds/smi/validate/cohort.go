@@ -1,14 +1,17 @@
 package validate
 
 import (
+	"regexp"
 	"strings"
 
-	"golang.org/x/net/http/httpguts"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	heddlev1alpha1 "github.com/heddle-mesh/heddle/crds/heddle/v1alpha1"
 	splitv1alpha4 "github.com/heddle-mesh/heddle/crds/smi/split/v1alpha4"
 )
+
+// token is what names of headers and cookies are made of (RFC 9110, 5.6.2).
+var token = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
 
 // Cohort is what tells users apart: a header or a cookie. The zero value is nothing.
 type Cohort struct{ Header, Cookie string }
@@ -21,7 +24,7 @@ func CohortOf(split *splitv1alpha4.TrafficSplit) Cohort {
 
 func readCohort(text string) (Cohort, bool) {
 	kind, name, _ := strings.Cut(text, ":")
-	switch usable := httpguts.ValidHeaderFieldName(name); {
+	switch usable := token.MatchString(name); {
 	case text == "":
 		return Cohort{}, true
 	case kind == "header" && usable:
