@@ -20,6 +20,7 @@ spec:
   service: {port: 80, targetPort: 8080}
   analysis:
     interval: 10s
+    latency: 10s
     steps: [{weight: 0, matchRef: {name: insiders}, pause: true}, {weight: 50, pause: true}]
 `
 

@@ -14,7 +14,7 @@ metadata: {name: root}
 spec:
   targetRef: {apiVersion: apps/v1, kind: Deployment, name: root}
   service: {port: 80, targetPort: 8080}
-  analysis: {interval: 10s, threshold: 2, stepWeights: [30, 60]}
+  analysis: {interval: 10s, latency: 10s, threshold: 2, stepWeights: [30, 60]}
 `
 
 // reasons are those of the Events about the canary, in order.
