@@ -234,7 +234,7 @@ func (p *process) spent(ctx context.Context) (calls float64, cpu time.Duration, 
 	if err != nil {
 		return 0, 0, err
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := (&http.Client{Timeout: time.Minute}).Do(request)
 	if err != nil {
 		return 0, 0, err
 	}
