@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,6 +27,7 @@ var cart = types.NamespacedName{Namespace: "shop", Name: "cart"}
 type pods map[string]*pod
 
 type pod struct {
+	mu     sync.Mutex
 	bad    float64 // of each hundred
 	mute   bool
 	totals metrics.Totals
@@ -33,12 +35,21 @@ type pod struct {
 
 func (p pods) read(_ context.Context, of *corev1.Pod, _ time.Duration) (metrics.Totals, error) {
 	one := p[of.Name]
+	one.mu.Lock()
+	defer one.mu.Unlock()
 	if one.mute {
 		return metrics.Totals{}, errors.New("no answer")
 	}
 	one.totals.Requests += 100
 	one.totals.Bad += one.bad
 	return one.totals, nil
+}
+
+// fails has so many of the next hundreds fail.
+func (p *pod) fails(bad float64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.bad = bad
 }
 
 // follow runs a follower of the pods that a test may change.
@@ -76,7 +87,7 @@ func TestABadCandidateIsKnownWithinSeconds(t *testing.T) {
 		if words := f.Words(cart, check); words != "" || len(lost) > 0 {
 			t.Fatalf("a good one, whatever was before, is given up: %s", words)
 		}
-		p["b"].bad = 100
+		p["b"].fails(100)
 		bad := time.Now()
 		if e := <-lost; e.Object.GetName() != "cart" || time.Since(bad) > 4*time.Second {
 			t.Errorf("%s after %s", e.Object.GetName(), time.Since(bad))
@@ -103,7 +114,7 @@ func TestACheckThatPassedStartsAnotherWindow(t *testing.T) {
 		first := time.Now()
 		f.Follow(cart, subject(first))
 		<-lost
-		p["a"].bad = 0
+		p["a"].fails(0)
 		second := time.Now()
 		f.Follow(cart, subject(second))
 		time.Sleep(20 * time.Second)
@@ -112,7 +123,7 @@ func TestACheckThatPassedStartsAnotherWindow(t *testing.T) {
 			t.Errorf("what was before counts: %q", words)
 		}
 		f.Leave(cart)
-		p["a"].bad = 100
+		p["a"].fails(100)
 		time.Sleep(20 * time.Second)
 		synctest.Wait()
 		if words := f.Words(cart, second); words != "" || len(lost) > 0 {
