@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -41,14 +42,25 @@ func testRelease(t *testing.T, o *operator) {
 		},
 	}})
 	r.rolledOut("cart")
+	r.o.create(t, &autoscalingv2.HorizontalPodAutoscaler{ObjectMeta: r.meta("cart"), Spec: autoscalingv2.HorizontalPodAutoscalerSpec{
+		ScaleTargetRef: autoscalingv2.CrossVersionObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "cart"}, MaxReplicas: 3,
+	}})
 	r.o.create(t, &heddlev1alpha1.Canary{ObjectMeta: r.meta("cart"), Spec: heddlev1alpha1.CanarySpec{
-		TargetRef: heddlev1alpha1.CanaryTargetRef{Name: "cart"}, Service: heddlev1alpha1.CanaryService{Port: 80},
+		AutoscalerRef: &heddlev1alpha1.CanaryAutoscalerRef{Name: "cart"},
+		TargetRef:     heddlev1alpha1.CanaryTargetRef{Name: "cart"}, Service: heddlev1alpha1.CanaryService{Port: 80},
 		Analysis: heddlev1alpha1.CanaryAnalysis{StepWeights: []int32{30}},
 	}})
 	r.phase("Initializing")
 	r.rolledOut("cart-primary")
 	r.phase("Idle")
 	r.shares("cart-primary=100 cart-canary=0")
+	r.scales("cart-primary", 3)
+	autoscaler := r.autoscaler("cart")
+	autoscaler.Spec.MaxReplicas = 5
+	if err := o.client.Update(t.Context(), autoscaler); err != nil {
+		t.Fatal(err)
+	}
+	r.scales("cart-primary", 5)
 	// Status says so before it is done.
 	await(t, "between releases there is no candidate", func(context.Context) error {
 		if got := r.replicas("cart"); got != 0 {
@@ -100,6 +112,27 @@ func (r rollout) deployment(name string) *appsv1.Deployment {
 }
 
 func (r rollout) replicas(name string) int32 { return *r.deployment(name).Spec.Replicas }
+
+func (r rollout) autoscaler(name string) *autoscalingv2.HorizontalPodAutoscaler {
+	r.Helper()
+	a := &autoscalingv2.HorizontalPodAutoscaler{}
+	await(r.T, "there is a HorizontalPodAutoscaler "+name, func(ctx context.Context) error {
+		return r.o.client.Get(ctx, client.ObjectKey{Namespace: r.namespace, Name: name}, a)
+	})
+	return a
+}
+
+// scales awaits that the autoscaler of the name scales the Deployment of the name so
+// far.
+func (r rollout) scales(name string, limit int32) {
+	r.Helper()
+	await(r.T, fmt.Sprintf("%s is scaled to %d at most", name, limit), func(context.Context) error {
+		if spec := r.autoscaler(name).Spec; spec.ScaleTargetRef.Name != name || spec.MaxReplicas != limit {
+			return fmt.Errorf("it scales %s to %d", spec.ScaleTargetRef.Name, spec.MaxReplicas)
+		}
+		return nil
+	})
+}
 
 // rolledOut says what a controller would when all pods are ready.
 func (r rollout) rolledOut(name string) {
