@@ -171,6 +171,11 @@ func TestBadInputIsRefusedWithARemedy(t *testing.T) {
 
 func TestReadsAreTriedElsewhereWhenTheAppHangsUp(t *testing.T) {
 	s := newShop(t)
+	// A pod that is ready becomes an endpoint a moment later.
+	s.Eventually("both versions answer", func() bool {
+		c := s.Get(20, "http://cart/")
+		return c.ByCode["200"] == c.Total && c.ByVersion["v1"] > 0 && c.ByVersion["v2"] > 0
+	})
 	// v1 closes the connection instead of answering, as it would in its end.
 	if c := s.Get(200, "http://cart/hangup/v1"); c.ByVersion["v2"] != 200 {
 		t.Errorf("reads are answered by v2: %+v", c)
