@@ -211,7 +211,7 @@ func (w *window) add(s Subject, answers map[types.UID]metrics.Totals, now time.T
 			w.counts.Requests += came.Requests
 			w.counts.Bad += came.Bad
 			w.counts.Slow += came.Slow
-			w.counts.SlowMayBeKnown = w.counts.SlowMayBeKnown || came.SlowKnown
+			w.counts.SlowKnown = w.counts.SlowKnown || came.SlowKnown
 		}
 		w.totals[uid] = totals
 	}

@@ -57,9 +57,9 @@ func (o Provider) client(guard egress.Guard) (prometheusv1.API, error) {
 	case o.Username != "":
 		header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(o.Username+":"+o.Password)))
 	}
-	client, err := api.NewClient(api.Config{Address: o.Address, Client: &http.Client{
-		Transport: headed{egress.Transport(guard, config), header}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}})
+	plain := egress.Client(guard, config)
+	plain.Transport = headed{plain.Transport, header}
+	client, err := api.NewClient(api.Config{Address: o.Address, Client: plain})
 	if err != nil {
 		return nil, fmt.Errorf("prometheus at %q: %w", o.Address, err)
 	}

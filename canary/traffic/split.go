@@ -60,14 +60,11 @@ func (w wanted) holds(s *splitv1alpha4.TrafficSplit) bool {
 }
 
 func (w wanted) annotate(s *splitv1alpha4.TrafficSplit) {
-	switch {
-	case w.cohort == "":
+	if w.cohort == "" {
 		delete(s.Annotations, heddlev1alpha1.AnnotationCohort)
-	case s.Annotations == nil:
-		s.Annotations = map[string]string{heddlev1alpha1.AnnotationCohort: w.cohort}
-	default:
-		s.Annotations[heddlev1alpha1.AnnotationCohort] = w.cohort
+		return
 	}
+	metav1.SetMetaDataAnnotation(&s.ObjectMeta, heddlev1alpha1.AnnotationCohort, w.cohort)
 }
 
 // Confirm tells whether the proxies do what the owner's splits say with these

@@ -12,6 +12,7 @@ import (
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	heddlev1alpha1 "github.com/heddle-mesh/heddle/crds/heddle/v1alpha1"
 	splitv1alpha4 "github.com/heddle-mesh/heddle/crds/smi/split/v1alpha4"
 	"github.com/heddle-mesh/heddle/operator/build"
 	"github.com/heddle-mesh/heddle/operator/mesh"
@@ -119,6 +120,16 @@ func TestWhatIsNoted(t *testing.T) {
 		"a split's status": {
 			&splitv1alpha4.TrafficSplit{}, split(func(*splitv1alpha4.TrafficSplit) {}),
 			split(func(s *splitv1alpha4.TrafficSplit) { s.ResourceVersion = "3" }), false,
+		},
+		"a split's cohort": {
+			&splitv1alpha4.TrafficSplit{}, split(func(*splitv1alpha4.TrafficSplit) {}),
+			split(func(s *splitv1alpha4.TrafficSplit) {
+				s.Annotations = map[string]string{heddlev1alpha1.AnnotationCohort: "header:x-user"}
+			}), true,
+		},
+		"a split's other annotations": {
+			&splitv1alpha4.TrafficSplit{}, split(func(*splitv1alpha4.TrafficSplit) {}),
+			split(func(s *splitv1alpha4.TrafficSplit) { s.Annotations = map[string]string{"a": "b"} }), false,
 		},
 		"a split's spec": {
 			&splitv1alpha4.TrafficSplit{}, split(func(*splitv1alpha4.TrafficSplit) {}),
