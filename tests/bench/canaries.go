@@ -7,8 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -16,8 +14,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -68,18 +64,12 @@ func manyCanaries(ctx context.Context, o options, s size, out io.Writer) (any, e
 		return nil, err
 	}
 	c.prometheusURL = prometheus.url
-	for _, name := range []string{namespace, heddlev1alpha1.SystemNamespace} {
-		if err := c.client.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}); err != nil {
-			return nil, err
-		}
+	if err := c.namespaces(ctx); err != nil {
+		return nil, err
 	}
-	binary := o.binary
-	if binary == "" {
-		binary = filepath.Join(c.dir, "heddle-operator")
-		say("building the operator")
-		if out, err := exec.CommandContext(ctx, "go", "build", "-o", binary, "./cmd/heddle-operator").CombinedOutput(); err != nil {
-			return nil, fmt.Errorf("build the operator: %w\n%s", err, out)
-		}
+	binary, err := c.program(ctx, o.binary)
+	if err != nil {
+		return nil, err
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -128,8 +118,10 @@ func manyCanaries(ctx context.Context, o options, s size, out io.Writer) (any, e
 		return nil, err
 	}
 	r.StepCalls = (callsAfter - callsIdle) / float64(n*r.Steps)
-	late := prometheus.late()
-	r.Checks = len(late) + n
+	var late []float64
+	if r.Checks, late = prometheus.late(); len(late) == 0 {
+		return nil, errors.New("no Canary was judged twice")
+	}
 	r.LateP99MS, r.LateMaxMS = late[len(late)*99/100], late[len(late)-1]
 	if r.PeakBytes, err = operator.peak(); err != nil {
 		return nil, err
@@ -230,17 +222,7 @@ func (c *cluster) readyAtOnce(ctx context.Context) error {
 // spent is how many requests the operator has sent to the API server, and its
 // processor time.
 func (p *process) spent(ctx context.Context) (calls float64, cpu time.Duration, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.metrics+"/metrics", http.NoBody)
-	if err != nil {
-		return 0, 0, err
-	}
-	response, err := (&http.Client{Timeout: time.Minute}).Do(request)
-	if err != nil {
-		return 0, 0, err
-	}
-	defer response.Body.Close()
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(response.Body)
+	families, err := p.counted(ctx)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -289,17 +271,17 @@ func (c *content) answer(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, `{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[`+strconv.FormatInt(time.Now().Unix(), 10)+`,"`+value+`"]}]}}`)
 }
 
-// late is by how many milliseconds the time from each check to the next was longer
-// than the interval, in order of size.
-func (c *content) late() []float64 {
+// late is how many checks there were, and by how many milliseconds the time from each
+// to the next was longer than the interval, in order of size.
+func (c *content) late() (checks int, by []float64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	out := []float64{0}
 	for _, times := range c.at {
+		checks += len(times)
 		for i := 1; i < len(times); i++ {
-			out = append(out, float64((times[i].Sub(times[i-1])-checkEvery).Microseconds())/1000)
+			by = append(by, float64((times[i].Sub(times[i-1])-checkEvery).Microseconds())/1000)
 		}
 	}
-	slices.Sort(out)
-	return out
+	slices.Sort(by)
+	return checks, by
 }

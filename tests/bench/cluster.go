@@ -110,12 +110,33 @@ func (c *cluster) stop() error {
 	return errors.Join(c.environment.Stop(), os.RemoveAll(c.dir))
 }
 
-// seed makes all that there is before anything is measured.
-func (c *cluster) seed(ctx context.Context) error {
+// namespaces makes that of the mesh and that of the operator.
+func (c *cluster) namespaces(ctx context.Context) error {
 	for _, name := range []string{namespace, heddlev1alpha1.SystemNamespace} {
 		if err := c.client.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// program is the operator's file: the one given, or this tree's.
+func (c *cluster) program(ctx context.Context, given string) (string, error) {
+	if given != "" {
+		return given, nil
+	}
+	c.say("building the operator")
+	file := filepath.Join(c.dir, "heddle-operator")
+	if out, err := exec.CommandContext(ctx, "go", "build", "-o", file, "./cmd/heddle-operator").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build the operator: %w\n%s", err, out)
+	}
+	return file, nil
+}
+
+// seed makes all that there is before anything is measured.
+func (c *cluster) seed(ctx context.Context) error {
+	if err := c.namespaces(ctx); err != nil {
+		return err
 	}
 	n := c.size.Services
 	for _, batch := range []struct {

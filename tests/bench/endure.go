@@ -2,9 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -27,7 +24,7 @@ type bed struct {
 // prepare starts everything and has all proxies connected, none of which has more
 // to hear.
 func prepare(ctx context.Context, o options, s size, say func(string, ...any)) (b *bed, err error) {
-	b = &bed{binary: o.binary}
+	b = &bed{}
 	defer func() {
 		if err != nil {
 			b.stop()
@@ -40,12 +37,8 @@ func prepare(ctx context.Context, o options, s size, say func(string, ...any)) (
 	if err = b.cluster.seed(ctx); err != nil {
 		return b, err
 	}
-	if b.binary == "" {
-		b.binary = filepath.Join(b.cluster.dir, "heddle-operator")
-		say("building the operator")
-		if out, err := exec.CommandContext(ctx, "go", "build", "-o", b.binary, "./cmd/heddle-operator").CombinedOutput(); err != nil {
-			return b, fmt.Errorf("build the operator: %w\n%s", err, out)
-		}
+	if b.binary, err = b.cluster.program(ctx, o.binary); err != nil {
+		return b, err
 	}
 	if b.ports, err = freePorts(ctx, 5); err != nil {
 		return b, err

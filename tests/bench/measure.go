@@ -50,13 +50,9 @@ func measure(ctx context.Context, o options, s size) (report, error) {
 		return report{}, err
 	}
 	c.profileLocks = o.profiles != ""
-	binary := o.binary
-	if binary == "" {
-		binary = filepath.Join(c.dir, "heddle-operator")
-		say("building the operator")
-		if out, err := exec.CommandContext(ctx, "go", "build", "-o", binary, "./cmd/heddle-operator").CombinedOutput(); err != nil {
-			return report{}, fmt.Errorf("build the operator: %w\n%s", err, out)
-		}
+	binary, err := c.program(ctx, o.binary)
+	if err != nil {
+		return report{}, err
 	}
 	operator, address, err := c.operator(ctx, binary)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 )
@@ -34,15 +35,9 @@ func (p *process) vitals(ctx context.Context, collect bool) (vitals, error) {
 			_ = response.Body.Close()
 		}
 	}
-	response, err := get(ctx, "http://"+p.metrics+"/metrics")
+	families, err := p.counted(ctx)
 	if err != nil {
 		return vitals{}, err
-	}
-	defer func() { _ = response.Body.Close() }()
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(response.Body)
-	if err != nil {
-		return vitals{}, fmt.Errorf("read metrics: %w", err)
 	}
 	var missing []string
 	value := func(name string) float64 {
@@ -62,6 +57,21 @@ func (p *process) vitals(ctx context.Context, collect bool) (vitals, error) {
 		return vitals{}, fmt.Errorf("the operator has no single metric %q", missing)
 	}
 	return v, nil
+}
+
+// counted are the process's own metrics.
+func (p *process) counted(ctx context.Context) (map[string]*dto.MetricFamily, error) {
+	response, err := get(ctx, "http://"+p.metrics+"/metrics")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(response.Body)
+	if err != nil {
+		return nil, fmt.Errorf("read metrics: %w", err)
+	}
+	return families, nil
 }
 
 // until asks until the condition holds.
