@@ -68,7 +68,7 @@ func TestArgoRollouts(t *testing.T) {
 		s.Apply(shoptest.Service(name, "app: "+released))
 	}
 	s.Apply(fmt.Sprintf(rollout, prometheus, s.Namespace, released) + shoptest.App("web", "web", "v1", "serve"))
-	s.Must("rollout", "status", "deployment/web", "--timeout="+shoptest.Patience.String())
+	s.RolledOut("web")
 	r := release{s, "rollout.argoproj.io/" + released, ".status.canary.weights.canary.weight"}
 	r.await("Healthy")
 	s.Load("GET", "http://"+released+"/", 50)

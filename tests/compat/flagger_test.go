@@ -54,9 +54,7 @@ func testFlagger(t *testing.T, f flagger) {
 	s := shoptest.Empty(t)
 	f.run(s)
 	s.Apply(shoptest.Service(released, "app: "+released) + shoptest.App(released, released, "v1", "serve") + shoptest.App("web", "web", "v1", "serve"))
-	for _, app := range []string{released, "web"} {
-		s.Must("rollout", "status", "deployment/"+app, "--timeout="+shoptest.Patience.String())
-	}
+	s.RolledOut(released, "web")
 	// From before Flagger comes, who makes the Service another's.
 	s.Load("GET", "http://"+released+"/", 50)
 	s.Apply(flaggerCanary)
@@ -102,9 +100,7 @@ func TestCaseO45_FlaggerWithoutTraffic(t *testing.T) {
 	s := shoptest.Empty(t)
 	flaggers[0].run(s)
 	s.Apply(shoptest.Service(released, "app: "+released) + shoptest.App(released, released, "v1", "serve") + shoptest.App("web", "web", "v1", "serve"))
-	for _, app := range []string{released, "web"} {
-		s.Must("rollout", "status", "deployment/"+app, "--timeout="+shoptest.Patience.String())
-	}
+	s.RolledOut(released, "web")
 	s.Apply(flaggerCanary)
 	r := release{s, "canary.flagger.app/" + released, ".status.canaryWeight"}
 	r.await("Initialized")
@@ -154,39 +150,29 @@ func TestFlaggerWithGatesAndAutoscaler(t *testing.T) {
 	}
 	s := shoptest.Empty(t)
 	flaggers[0].run(s)
-	closed := func(name string) string {
-		return shoptest.Service(name, "app: "+name) + strings.Replace(shoptest.App(name, name, "v1", "serve"), "env: [", `env: [{name: ERROR_RATE, value: "1"}, `, 1)
-	}
-	open := func(name, rate string) {
-		t.Helper()
-		s.Must("set", "env", "deployment/"+name, "ERROR_RATE="+rate)
-		s.Must("rollout", "status", "deployment/"+name, "--timeout="+shoptest.Patience.String())
-	}
-	s.Apply(shoptest.Service(released, "app: "+released) + shoptest.App(released, released, "v1", "serve") + shoptest.App("web", "web", "v1", "serve") + closed("begin") + closed("end"))
-	for _, app := range []string{released, "web", "begin", "end"} {
-		s.Must("rollout", "status", "deployment/"+app, "--timeout="+shoptest.Patience.String())
-	}
+	s.Apply(shoptest.Service(released, "app: "+released) + shoptest.App(released, released, "v1", "serve") + shoptest.App("web", "web", "v1", "serve") + shoptest.Gate("begin") + shoptest.Gate("end"))
+	s.RolledOut(released, "web", "begin", "end")
 	s.Load("GET", "http://"+released+"/", 50)
-	open("begin", "0")
+	s.Open("begin", true)
 	s.Apply(strings.ReplaceAll(guarded, "NAMESPACE", s.Namespace))
 	r := release{s, "canary.flagger.app/" + released, ".status.canaryWeight"}
 	r.await("Initialized")
 	if got := s.Must("get", "hpa", released+"-primary", "-o", "jsonpath={.spec.scaleTargetRef.name}"); got != released+"-primary" {
 		t.Errorf("the primary's autoscaler scales %s", got)
 	}
-	open("begin", "1")
+	s.Open("begin", false)
 	s.Must("set", "env", "deployment/"+released, "VERSION=v2")
 	r.await("Waiting")
 	if c := s.Get(100, "http://"+released+"/"); c.ByVersion["v1"] != 100 {
 		t.Errorf("behind a closed gate v1 answers everything: %+v", c)
 	}
-	open("begin", "0")
+	s.Open("begin", true)
 	r.await("WaitingPromotion")
-	open("end", "0")
+	s.Open("end", true)
 	r.await("Succeeded")
 	r.all("v2")
 	s.Must("delete", "canary.flagger.app/"+released, "--timeout="+shoptest.Patience.String())
-	s.Must("rollout", "status", "deployment/"+released, "--timeout="+shoptest.Patience.String())
+	s.RolledOut(released)
 	r.all("v2")
 	if c := s.Loaded(); c.ByCode["200"] != c.Total || c.Errors != 0 {
 		t.Errorf("no request is lost, from the takeover until Flagger has gone: %+v", c)

@@ -51,7 +51,7 @@ spec:
 		}
 		_, _ = system.Kubectl(context.Background(), "", "-n", namespace, "delete", "deployment", name, "--wait=false")
 	})
-	system.Must("rollout", "status", "deployment/"+name, "--timeout="+shoptest.Patience.String())
+	system.RolledOut(name)
 }
 
 // release is one that another program drives, by its object.

@@ -14,6 +14,8 @@ import (
 	"os/signal"
 	"runtime"
 	"syscall"
+
+	heddlev1alpha1 "github.com/heddle-mesh/heddle/crds/heddle/v1alpha1"
 )
 
 // options are what is measured.
@@ -44,7 +46,11 @@ func main() {
 }
 
 func run(ctx context.Context, o options) error {
-	variants, err := variants()
+	image, err := kubectl(ctx, "", "-n", heddlev1alpha1.SystemNamespace, "get", "deployment", heddlev1alpha1.OperatorName, "-o", `jsonpath={..env[?(@.name=="HEDDLE_PROXY_IMAGE")].value}`)
+	if err != nil {
+		return err
+	}
+	variants, err := variants(image)
 	if err != nil {
 		return err
 	}

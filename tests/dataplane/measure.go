@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/heddle-mesh/heddle/tests/shoptest"
 )
 
 func kubectl(ctx context.Context, stdin string, args ...string) (string, error) {
@@ -47,20 +49,10 @@ func (v variant) start(ctx context.Context) error {
 	}
 }
 
-// counts are what the client says.
-type counts struct {
-	Total     int            `json:"total"`
-	ByCode    map[string]int `json:"byCode"`
-	LastError string         `json:"lastError"`
-	P50       float64        `json:"p50"`
-	P99       float64        `json:"p99"`
-	Seconds   float64        `json:"seconds"`
-}
-
-func (v variant) ask(ctx context.Context, n, rate int) (counts, error) {
+func (v variant) ask(ctx context.Context, n, rate int) (shoptest.Counts, error) {
 	out, err := kubectl(ctx, "", "-n", v.namespace(), "exec", "deployment/web", "-c", "app", "--",
 		"/shop", "get", "-n", strconv.Itoa(n), "-c", "32", "-rps", strconv.Itoa(rate), v.url)
-	var c counts
+	var c shoptest.Counts
 	if err == nil {
 		err = json.Unmarshal([]byte(out), &c)
 	}
@@ -89,7 +81,7 @@ func (v variant) measure(ctx context.Context, o options) (figures, error) {
 }
 
 // asked is ask where every request must be answered well.
-func (v variant) asked(ctx context.Context, n, rate int) (counts, error) {
+func (v variant) asked(ctx context.Context, n, rate int) (shoptest.Counts, error) {
 	c, err := v.ask(ctx, n, rate)
 	if err == nil && c.ByCode["200"] != n {
 		err = fmt.Errorf("%d of %d requests failed: %s", n-c.ByCode["200"], n, c.LastError)

@@ -39,13 +39,14 @@ var pair = template.Must(template.New("pair").Parse(pairYAML))
 // features are what a pair does beyond mutual TLS and RBAC.
 type features struct {
 	Namespace, Certificates    string
+	Image                      string // of Envoy
 	Names                      []string
 	Metrics, Inspectors, Retry bool
 }
 
 // variants begin with no proxy and the smallest pair, which the others are held
-// against. Each of the next adds one thing of Heddle's to the smallest.
-func variants() ([]variant, error) {
+// against; image is the Envoy of all. Each of the next adds one thing of Heddle's to the smallest.
+func variants(image string) ([]variant, error) {
 	apps := shoptest.Service("cart", "app: cart") + shoptest.App("cart", "cart", "v1", "serve") + shoptest.App("web", "web", "v1", "serve")
 	namespace := func(name, labels string) string {
 		return "apiVersion: v1\nkind: Namespace\nmetadata: {name: " + name + ", labels: {" + labels + "}}\n"
@@ -69,7 +70,7 @@ func variants() ([]variant, error) {
 		{"and retries", "retry", features{Retry: true}},
 	} {
 		v := variant{name: one.name, short: one.short, url: "http://127.0.0.1:9001/", proxy: "envoy"}
-		one.Namespace, one.Certificates, one.Names = v.namespace(), certificates, []string{"cart", "web"}
+		one.Namespace, one.Certificates, one.Image, one.Names = v.namespace(), certificates, image, []string{"cart", "web"}
 		var out bytes.Buffer
 		if err := pair.Execute(&out, one.features); err != nil {
 			return nil, err

@@ -38,39 +38,26 @@ spec:
 func TestCanaryAsksHooksAndChecks(t *testing.T) {
 	s := newShop(t)
 	short := "." + s.Namespace
-	closed := func(name string) string {
-		return shoptest.Service(name, "app: "+name) + strings.Replace(shoptest.App(name, name, "v1", "serve"), "env: [", `env: [{name: ERROR_RATE, value: "1"}, `, 1)
-	}
 	s.Apply(shoptest.Service("root", "app: root") + shoptest.App("root", "root", "v1", "serve") +
-		closed("gate") + closed("alarm") + shoptest.Service("tally", "app: tally") + shoptest.App("tally", "tally", "v1", "serve"))
-	for _, name := range []string{"root", "gate", "alarm", "tally"} {
-		s.Must("rollout", "status", "deployment/"+name, "--timeout="+shoptest.Patience.String())
-	}
+		shoptest.Gate("gate") + shoptest.Gate("alarm") + shoptest.Service("tally", "app: tally") + shoptest.App("tally", "tally", "v1", "serve"))
+	s.RolledOut("root", "gate", "alarm", "tally")
 	s.Load("GET", "http://root/", 50)
 	s.Apply(strings.NewReplacer("//gate/", "//gate"+short+"/", "//alarm/", "//alarm"+short+"/", "//tally/", "//tally"+short+"/").Replace(checkedCanary))
-	await := func(path, want string) {
-		t.Helper()
-		if out, err := s.Try("wait", "canaries.heddle.dev/root", "--for=jsonpath={"+path+"}="+want, "--timeout=4m"); err != nil {
-			t.Fatalf("no %s in %s: %v %s\n%s", want, path, err, out, s.Must("get", "canaries.heddle.dev/root", "-o", "yaml"))
-		}
-		t.Log(strings.TrimSpace(s.Must("get", "canaries.heddle.dev", "root", "--no-headers")))
-	}
-	await(".status.phase", "Idle")
+	s.phase("Idle")
 
 	s.Must("set", "env", "deployment/root", "VERSION=v2")
-	await(".status.awaits", "confirm-promotion")
+	s.awaits("confirm-promotion")
 	if got := s.Must("get", "canaries.heddle.dev", "root", "-o", "jsonpath={.status.message} {.status.weight}"); !strings.Contains(got, "rate ") || !strings.HasSuffix(got, " 50") {
 		t.Errorf("it waits and says what was measured: %s", got)
 	}
-	s.Must("set", "env", "deployment/gate", "ERROR_RATE=0")
-	await(".status.phase", "Succeeded")
+	s.Open("gate", true)
+	s.phase("Succeeded")
 
-	s.Must("set", "env", "deployment/gate", "ERROR_RATE=1")
-	s.Must("rollout", "status", "deployment/gate", "--timeout="+shoptest.Patience.String())
+	s.Open("gate", false)
 	s.Must("set", "env", "deployment/root", "VERSION=v3")
-	await(".status.awaits", "confirm-promotion")
-	s.Must("set", "env", "deployment/alarm", "ERROR_RATE=0")
-	await(".status.phase", "Failed")
+	s.awaits("confirm-promotion")
+	s.Open("alarm", true)
+	s.phase("Failed")
 	if got := s.Must("get", "canaries.heddle.dev", "root", "-o", "jsonpath={.status.message}"); !strings.Contains(got, "hook panic asks for a rollback") {
 		t.Errorf("it says who wanted it: %s", got)
 	}

@@ -29,12 +29,12 @@ spec:
 func TestCanaryShowsSomeACandidateFirst(t *testing.T) {
 	s := newShop(t)
 	s.Apply(shoptest.Service("root", "app: root") + shoptest.App("root", "root", "v1", "serve"))
-	s.Must("rollout", "status", "deployment/root", "--timeout="+shoptest.Patience.String())
+	s.RolledOut("root")
 	s.Apply(matchedCanary)
 	status := func(field string) string {
 		return s.Must("get", "canaries.heddle.dev", "root", "-o", "jsonpath={.status."+field+"}")
 	}
-	s.Must("wait", "canaries.heddle.dev/root", "--for=jsonpath={.status.phase}=Idle", "--timeout=4m")
+	s.phase("Idle")
 	s.Must("set", "env", "deployment/root", "VERSION=v2")
 	insiders := func() shoptest.Counts { return s.Get(100, "-H", "x-insider:1", "http://root/") }
 	s.Eventually("the step passes by what insiders see", func() bool {

@@ -23,18 +23,31 @@ func (s *shop) reasons() []string {
 	return strings.Fields(s.Must("get", "events", "--field-selector=involvedObject.kind=Canary", "--sort-by=.metadata.creationTimestamp", "-o", "jsonpath={.items[*].reason}"))
 }
 
+// phase waits until the canary root is in it.
+func (s *shop) phase(want string) { s.T.Helper(); s.says("phase", want) }
+
+// awaits waits until the canary root waits for that kind of hook.
+func (s *shop) awaits(want string) { s.T.Helper(); s.says("awaits", want) }
+
+func (s *shop) says(field, want string) {
+	s.T.Helper()
+	if out, err := s.Try("wait", "canaries.heddle.dev/root", "--for=jsonpath={.status."+field+"}="+want, "--timeout=4m"); err != nil {
+		s.T.Fatalf("%s is not %s: %v %s\n%s", field, want, err, out, s.Must("get", "canaries.heddle.dev/root", "-o", "yaml"))
+	}
+	s.T.Log(strings.TrimSpace(s.Must("get", "canaries.heddle.dev", "root", "--no-headers")))
+}
+
 func TestCanaryPromotesAGoodReleaseAndRollsBackABadOne(t *testing.T) {
 	s := newShop(t)
 	s.Apply(shoptest.Service("root", "app: root") + shoptest.App("root", "root", "v1", "serve"))
-	s.Must("rollout", "status", "deployment/root", "--timeout="+shoptest.Patience.String())
+	s.RolledOut("root")
 	s.Load("GET", "http://root/", 50)
 	s.Apply(canaryOfRoot)
-	phase := s.phase
-	phase("Idle")
+	s.phase("Idle")
 
 	s.Must("set", "env", "deployment/root", "VERSION=v2")
-	phase("Progressing")
-	phase("Succeeded")
+	s.phase("Progressing")
+	s.phase("Succeeded")
 	if c := s.Get(100, "http://root/"); c.ByVersion["v2"] != 100 {
 		t.Errorf("after the promotion v2 answers everything: %+v", c)
 	}
@@ -43,8 +56,8 @@ func TestCanaryPromotesAGoodReleaseAndRollsBackABadOne(t *testing.T) {
 	}
 
 	s.Must("set", "env", "deployment/root", "VERSION=v3", "ERROR_RATE=0.5")
-	phase("Progressing")
-	phase("Failed")
+	s.phase("Progressing")
+	s.phase("Failed")
 	if c := s.Get(100, "http://root/"); c.ByVersion["v2"] != 100 {
 		t.Errorf("after the rollback v2 answers everything: %+v", c)
 	}

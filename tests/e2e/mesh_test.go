@@ -126,7 +126,7 @@ func TestTCPAndHTTP2ReachTheirServices(t *testing.T) {
 func TestCaseO23_StrictRefusesPlaintextFromOutside(t *testing.T) {
 	s := newShop(t)
 	s.Apply(strings.ReplaceAll(shoptest.App("outside", "outside", "v1", "serve"), "metadata: {labels: {", "metadata: {labels: {heddle.dev/inject: disabled, "))
-	s.Must("rollout", "status", "deployment/outside", "--timeout="+shoptest.Patience.String())
+	s.RolledOut("outside")
 	from := func(code string) func() bool {
 		return func() bool {
 			out := s.Must("exec", "deployment/outside", "-c", "app", "--", "/shop", "get", "-n", "5", "http://cart/")
@@ -141,7 +141,7 @@ func TestCaseO23_StrictRefusesPlaintextFromOutside(t *testing.T) {
 	}
 	// The kubelet's own requests are admitted still.
 	s.Must("rollout", "restart", "deployment/cart-v1")
-	s.Must("rollout", "status", "deployment/cart-v1", "--timeout="+shoptest.Patience.String())
+	s.RolledOut("cart-v1")
 }
 
 func TestBadInputIsRefusedWithARemedy(t *testing.T) {
@@ -190,8 +190,7 @@ func TestRestartsLoseNoRequest(t *testing.T) {
 	done := make(chan shoptest.Counts)
 	go func() { done <- s.Get(6000, "-c", "4", "http://cart/") }()
 	s.Must("rollout", "restart", "deployment/cart-v1", "deployment/cart-v2")
-	s.Must("rollout", "status", "deployment/cart-v1", "--timeout="+shoptest.Patience.String())
-	s.Must("rollout", "status", "deployment/cart-v2", "--timeout="+shoptest.Patience.String())
+	s.RolledOut("cart-v1", "cart-v2")
 	if c := <-done; c.ByCode["200"] != c.Total || c.Errors != 0 {
 		t.Errorf("requests failed while pods were replaced: %+v", c)
 	}
@@ -221,7 +220,7 @@ func TestCaseO39_AnExclusionThatCoversTheServicesIsWarnedOf(t *testing.T) {
 	}
 	s.Must("label", "namespace", s.Namespace, "heddle.dev/mtls=Strict")
 	s.Apply(strings.ReplaceAll(shoptest.App("around", "around", "v1", "serve"), "metadata: {labels: {app", "metadata: {annotations: {heddle.dev/exclude-outbound-prefixes: 10.96.0.0/12}, labels: {app"))
-	s.Must("rollout", "status", "deployment/around", "--timeout="+shoptest.Patience.String())
+	s.RolledOut("around")
 	s.Eventually("it is refused", func() bool {
 		out := s.Must("exec", "deployment/around", "-c", "app", "--", "/shop", "get", "-n", "5", "http://cart/")
 		return strings.Contains(out, `"403":5`)
@@ -234,7 +233,7 @@ func TestCaseO58_DefaultDenyDoesNotHideTheMetrics(t *testing.T) {
 	s := newShop(t)
 	s.Must("label", "namespace", s.Namespace, "heddle.dev/access=Deny", "heddle.dev/mtls=Strict")
 	s.Apply(strings.ReplaceAll(shoptest.App("outside", "outside", "v1", "serve"), "metadata: {labels: {", "metadata: {labels: {heddle.dev/inject: disabled, "))
-	s.Must("rollout", "status", "deployment/outside", "--timeout="+shoptest.Patience.String())
+	s.RolledOut("outside")
 	answered := func(method, url string) string {
 		return s.Must("exec", "deployment/outside", "-c", "app", "--", "/shop", "get", "-n", "5", "-method", method, url)
 	}

@@ -39,7 +39,7 @@ func TestABreachIsNotWaitedFor(t *testing.T) {
 				t.Parallel()
 				s := &shop{shoptest.Empty(t)}
 				s.Apply(shoptest.Service("root", "app: root") + shoptest.App("root", "root", "v1", "serve"))
-				s.Must("rollout", "status", "deployment/root", "--timeout="+shoptest.Patience.String())
+				s.RolledOut("root")
 				s.Load("GET", "http://root/", 100)
 				s.Apply(hasty)
 				s.phase("Idle")
@@ -93,13 +93,4 @@ func (s *shop) breach(version string) time.Duration {
 		s.T.Fatalf("%s has not served", version)
 	}
 	return failed.Last.Sub(failed.First).Round(10 * time.Millisecond)
-}
-
-// phase waits for a canary's phase.
-func (s *shop) phase(want string) {
-	s.T.Helper()
-	if out, err := s.Try("wait", "canaries.heddle.dev/root", "--for=jsonpath={.status.phase}="+want, "--timeout=4m"); err != nil {
-		s.T.Fatalf("not %s: %v %s\n%s", want, err, out, s.Must("get", "canaries.heddle.dev/root", "-o", "yaml"))
-	}
-	s.T.Log(strings.TrimSpace(s.Must("get", "canaries.heddle.dev", "root", "--no-headers")))
 }

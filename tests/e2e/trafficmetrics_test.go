@@ -45,7 +45,7 @@ func TestCaseO59_TrafficMetricsCountCallersOfOtherNamespaces(t *testing.T) {
 	})
 	front.Apply(shoptest.App("web", "web", "v1", "serve"))
 	s.Apply("apiVersion: split.smi-spec.io/v1alpha4\nkind: TrafficSplit\nmetadata: {name: cart}\nspec: {service: cart, backends: [{service: cart-v1, weight: 50}, {service: cart-v2, weight: 50}]}\n")
-	front.Must("rollout", "status", "deployment/web", "--timeout="+shoptest.Patience.String())
+	front.RolledOut("web")
 	s.Must("wait", "--for=condition=Programmed", "trafficsplit/cart", "--timeout="+shoptest.Patience.String())
 
 	if c := s.Get(100, "http://cart/"); c.ByCode["200"] != 100 {

@@ -42,8 +42,7 @@ func TestNothingGoesInTheClearBetweenMeshedPods(t *testing.T) {
         args: [capture]
         securityContext: {runAsUser: 0, runAsNonRoot: false, capabilities: {add: [NET_RAW]}}
 `)
-	s.Must("rollout", "status", "deployment/heard", "--timeout="+shoptest.Patience.String())
-	s.Must("rollout", "status", "deployment/outside", "--timeout="+shoptest.Patience.String())
+	s.RolledOut("heard", "outside")
 	web, stranger := s.podIP("web"), s.podIP("outside")
 
 	if c := s.Get(1000, "http://heard/"); c.ByCode["200"] != 1000 {

@@ -31,9 +31,7 @@ func New(t *testing.T) *Shop {
 	s := Empty(t)
 	s.Apply(Service("cart", "app: cart") + Service("cart-v1", "app: cart, version: v1") + Service("cart-v2", "app: cart, version: v2") +
 		App("cart-v1", "cart", "v1", "serve") + App("cart-v2", "cart", "v2", "serve") + App("web", "web", "v1", "serve"))
-	for _, name := range []string{"cart-v1", "cart-v2", "web"} {
-		s.Must("rollout", "status", "deployment/"+name, "--timeout="+Patience.String())
-	}
+	s.RolledOut("cart-v1", "cart-v2", "web")
 	return s
 }
 
@@ -100,6 +98,31 @@ spec:
 `, name, account, version, command)
 }
 
+// Gate is the manifest of an app that answers with errors until Open, and of its
+// Service.
+func Gate(name string) string {
+	return Service(name, "app: "+name) + strings.Replace(App(name, name, "v1", "serve"), "env: [", `env: [{name: ERROR_RATE, value: "1"}, `, 1)
+}
+
+// Open has an app answer well, or with errors again.
+func (s *Shop) Open(name string, open bool) {
+	s.T.Helper()
+	rate := "1"
+	if open {
+		rate = "0"
+	}
+	s.Must("set", "env", "deployment/"+name, "ERROR_RATE="+rate)
+	s.RolledOut(name)
+}
+
+// RolledOut waits until every pod of the Deployments is the newest, and ready.
+func (s *Shop) RolledOut(deployments ...string) {
+	s.T.Helper()
+	for _, name := range deployments {
+		s.Must("rollout", "status", "deployment/"+name, "--timeout="+Patience.String())
+	}
+}
+
 // Kubectl runs kubectl as it is, and returns all it prints.
 func (s *Shop) Kubectl(ctx context.Context, stdin string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "kubectl", args...)
@@ -145,8 +168,11 @@ type Counts struct {
 	LastError string         `json:"lastError"`
 	// Failed is by version when its answers were errors.
 	Failed map[string]Spell `json:"failed"`
-	// P99 is in milliseconds.
+	// P50 and P99 are in milliseconds.
+	P50 float64 `json:"p50"`
 	P99 float64 `json:"p99"`
+	// Seconds is how long it took, of Get only.
+	Seconds float64 `json:"seconds"`
 }
 
 // Spell is from a first to a last answer, as the client saw them.
@@ -199,7 +225,7 @@ func (s *Shop) Load(method, url string, perSecond int) {
 	s.T.Helper()
 	s.Apply(strings.NewReplacer("containerPort: 8080", "containerPort: 8090", "/healthz", "/stats").
 		Replace(App("load", "load", "v1", fmt.Sprintf(`load, -method, %s, -u, %q, -rps, "%d"`, method, url, perSecond))))
-	s.Must("rollout", "status", "deployment/load", "--timeout="+Patience.String())
+	s.RolledOut("load")
 }
 
 // Loaded is what app load has seen so far.
