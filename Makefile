@@ -40,7 +40,7 @@ endif
 help: ## Print this list
 	@awk 'BEGIN {FS = ":.*## "} \
 	  /^##@ / {printf "\n%s\n", substr($$0, 5)} \
-	  /^[a-z][a-z-]*:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	  /^[a-z][a-z-]*:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@printf '\nVariables: KUBECONFIG (a cluster of your own instead of the lab), IMG (registry prefix of\nimages), PARTS (parts of make test), FUZZTIME (%s a target). Example:\n  make demo KUBECONFIG=$$HOME/.kube/config IMG=registry.example.com/heddle\n' "$(FUZZTIME)"
 
 .PHONY: demo
